@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Writes the generated files anew: the pipeline files' schema, requirements.txt, docs/dags.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+.venv/bin/lastmile schema >include/pipelines/schema.json
+{
+  echo "# GENERATED from uv.lock by \`make lock\`; edit pyproject.toml instead."
+  .tools/uv/bin/uv export --quiet --frozen --all-extras --no-dev --no-emit-project --no-annotate --no-hashes --no-header
+} >requirements.txt
+.venv/bin/python tools/dag_docs.py >docs/dags.md
