@@ -1,0 +1,1 @@
+"""The pipeline file as typed, frozen models."""

@@ -1,0 +1,183 @@
+"""Every fault of a pipeline file is shown at once, at its place, with the nearest thing that works."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from lastmile.errors import LastmileError, PipelineFileError
+from lastmile.pipeline.load import InvalidPipelineError, load_pipeline, read_pipeline
+from lastmile.settings import Settings
+
+MINIMAL = """\
+name: toy
+owner: us
+task: binary
+data:
+  sources:
+    - {name: rows, csv: {path: rows.csv}}
+  label: {column: y}
+"""
+
+
+def write(tmp_path: Path, text: str, name: str = "toy") -> Path:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems_of(path: Path) -> list[tuple[int, int, str, str]]:
+    with pytest.raises(InvalidPipelineError) as caught:
+        read_pipeline(path)
+    return [(p.line, p.column, p.message, p.hint) for p in caught.value.problems]
+
+
+def test_a_file_for_a_clean_csv_is_seven_lines(tmp_path: Path) -> None:
+    pipeline = read_pipeline(write(tmp_path, MINIMAL))
+    assert pipeline.primary_metric == "roc_auc"
+    assert [step.kind for step in pipeline.data.steps] == ["contract", "label"]
+
+
+def test_all_faults_are_shown_at_once_each_at_its_place(tmp_path: Path) -> None:
+    text = MINIMAL.replace("binary", "binry").replace("csv: {path", "csv: {pth")
+    text += "train:\n  epochs: 0\n  optimizer: {kind: adm}\ngaet: {}\n"
+    found = problems_of(write(tmp_path, text))
+    assert [(line, column) for line, column, _, _ in found] == [
+        (3, 1), (6, 20), (6, 26), (9, 3), (10, 3), (11, 1),
+    ]  # fmt: skip
+    hints = [hint for _, _, _, hint in found]
+    assert hints[0] == "Did you mean 'binary'?"
+    assert "Did you mean 'path'?" in hints
+    assert hints[-2:] == ["Did you mean 'adam'?", "Did you mean 'gate'?"]
+
+
+def test_a_missing_key_is_named_where_it_belongs(tmp_path: Path) -> None:
+    found = problems_of(write(tmp_path, MINIMAL.replace("  label: {column: y}\n", "")))
+    assert found == [(4, 1, "data.label is missing", "Add `label:` here.")]
+
+
+def test_yes_and_no_are_texts(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{column: y}", "{column: y, map: {Y: 1, N: 0, yes: 1, no: 0, on: 1}}")
+    mapping = read_pipeline(write(tmp_path, text)).data.label.map
+    assert mapping == {"Y": 1, "N": 0, "yes": 1, "no": 0, "on": 1}
+
+
+def test_a_key_that_stands_twice_is_a_fault(tmp_path: Path) -> None:
+    assert problems_of(write(tmp_path, MINIMAL + "owner: them\n")) == [
+        (8, 1, "'owner' stands here twice", "Keep one.")
+    ]
+
+
+def test_broken_yaml_names_line_and_column(tmp_path: Path) -> None:
+    [(line, _, message, _)] = problems_of(write(tmp_path, "name: [unclosed\nowner: us\n"))
+    assert line == 2
+    assert message.startswith("not YAML")
+
+
+@pytest.mark.parametrize("text", ["", "just words", "- a list", "\0"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    assert len(problems_of(write(tmp_path, text))) == 1
+
+
+def test_the_name_must_be_the_files(tmp_path: Path) -> None:
+    [(line, column, message, hint)] = problems_of(write(tmp_path, MINIMAL, name="other"))
+    assert (line, column) == (1, 1)
+    assert "'toy'" in message
+    assert "other" in hint
+
+
+def test_a_step_may_only_name_columns_that_exist(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        "  columns:\n    income: {type: number}\n"
+        "  clean:\n    - missing: {columns: [incme], by: median}\n"
+    )
+    [(line, column, message, hint)] = problems_of(write(tmp_path, text))
+    assert (line, column) == (11, 27)
+    assert "'incme'" in message
+    assert hint == "Did you mean 'income'?"
+
+
+def test_a_metric_of_another_task_is_refused(tmp_path: Path) -> None:
+    [(_, _, message, _)] = problems_of(write(tmp_path, MINIMAL + "gate: {at_least: {rmse: 1}}\n"))
+    assert "no metric rmse for task binary" in message
+    assert "roc_auc" in message
+
+
+def test_a_metric_on_the_wrong_side_is_refused(tmp_path: Path) -> None:
+    [(_, _, message, _)] = problems_of(
+        write(tmp_path, MINIMAL + "gate: {at_least: {log_loss: 1}}\n")
+    )
+    assert "under at_most" in message
+
+
+def test_environment_references_are_filled_in_where_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = MINIMAL.replace("rows.csv", '"${FOLDER}/rows.csv"') + "environment: {FOLDER: data}\n"
+    path = str(write(tmp_path, text))
+    settings = Settings(root=tmp_path)
+    source = load_pipeline(path, settings).data.sources[0].csv
+    assert source is not None
+    assert source.path == "data/rows.csv"
+    monkeypatch.setenv("FOLDER", "/mnt")
+    source = load_pipeline(path, settings).data.sources[0].csv
+    assert source is not None
+    assert source.path == "/mnt/rows.csv"
+    source = read_pipeline(Path(path)).data.sources[0].csv
+    assert source is not None
+    assert source.path == "${FOLDER}/rows.csv"
+
+
+def test_an_undeclared_reference_is_a_fault(tmp_path: Path) -> None:
+    text = MINIMAL.replace("rows.csv", '"${HOME}/rows.csv"')
+    [(line, _, message, hint)] = problems_of(write(tmp_path, text))
+    assert line == 6
+    assert "${HOME} is not declared" in message
+    assert "environment" in hint
+
+
+def test_a_declared_variable_without_a_value_is_a_fault_of_the_machine(tmp_path: Path) -> None:
+    text = MINIMAL.replace("rows.csv", '"${FOLDER}/x"') + "environment: {FOLDER: null}\n"
+    path = write(tmp_path, text)
+    read_pipeline(path)
+    with pytest.raises(InvalidPipelineError, match="8:15: FOLDER is not set"):
+        load_pipeline(str(path), Settings(root=tmp_path))
+
+
+def test_an_unknown_pipeline_suggests_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "include" / "pipelines").mkdir(parents=True)
+    write(tmp_path / "include" / "pipelines", MINIMAL)
+    with pytest.raises(PipelineFileError) as caught:
+        load_pipeline("tov", Settings(root=tmp_path))
+    assert caught.value.hint == "Did you mean 'toy'?"
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(PipelineFileError, match="cannot be read"):
+        read_pipeline(path)
+
+
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(position=st.integers(0, len(MINIMAL) - 1), junk=st.text(max_size=6))
+def test_whatever_is_typed_into_a_file_it_loads_or_is_refused_with_a_place(
+    tmp_path: Path, position: int, junk: str
+) -> None:
+    text = MINIMAL[:position] + junk + MINIMAL[position + 1 :]
+    path = tmp_path / "toy.yaml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        read_pipeline(path)
+    except InvalidPipelineError as error:
+        problems, hint = error.problems, "shown with each"
+    except LastmileError as error:
+        problems, hint = [], error.hint
+    else:
+        return
+    assert hint
+    assert all(p.line >= 1 and p.column >= 1 and p.message for p in problems)
