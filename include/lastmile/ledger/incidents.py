@@ -1,0 +1,185 @@
+"""Incidents, their sightings and their messages, as rows. What they mean is decided in `lastmile.team`.
+
+All functions work inside the caller's transaction, so that an incident never stands there without its
+messages, nor a message without its incident.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from lastmile.ledger.engine import in_utc
+from lastmile.ledger.tables import incidents, outbox, sightings
+from lastmile.pipeline.base import Strict
+
+IncidentStatus = Literal["open", "recovered", "noted"]
+OutboxStatus = Literal["waiting", "sent", "printed", "dead"]
+
+
+class Incident(Strict):
+    """One cause of trouble, or one announcement."""
+
+    id: int
+    fingerprint: str
+    pipeline: str
+    kind: str
+    status: IncidentStatus
+    stage: str
+    run_id: str
+    owner: str
+    headline: str
+    hint: str
+    facts: dict[str, str]
+    occurrences: int
+    opened_at: datetime
+    changed_at: datetime
+
+
+class OutboxEntry(Strict):
+    """One message to one channel."""
+
+    id: int
+    key: str
+    incident_id: int
+    channel: str
+    body: dict[str, Any]
+    status: OutboxStatus
+    attempts: int
+    next_attempt_at: datetime
+    unsettled: bool
+    remote_id: str | None
+    error: str
+    created_at: datetime
+    settled_at: datetime | None
+
+
+def find_sighting(connection: sa.Connection, key: str) -> int | None:
+    """Return the incident that an event led to, or None where it has not been seen."""
+    query = sa.select(sightings.c.incident_id).where(sightings.c.key == key)
+    return connection.execute(query).scalar()
+
+
+def add_sighting(connection: sa.Connection, key: str, incident_id: int, now: datetime) -> None:
+    """Keep that an event was seen.
+
+    Raises:
+        IntegrityError: Another process saw it at the same moment.
+    """
+    connection.execute(sightings.insert().values(key=key, incident_id=incident_id, seen_at=now))
+
+
+def read_incident(connection: sa.Connection, incident_id: int) -> Incident:
+    """Return one incident."""
+    query = sa.select(incidents).where(incidents.c.id == incident_id)
+    return Incident(**in_utc(connection.execute(query).mappings().one()))
+
+
+def read_incidents(
+    connection: sa.Connection, ids: Collection[int] = (), status: IncidentStatus | None = None
+) -> list[Incident]:
+    """Return the incidents with these ids, or all with this status; oldest first."""
+    query = sa.select(incidents).order_by(incidents.c.id)
+    query = query.where(incidents.c.status == status if status else incidents.c.id.in_(ids))
+    return [Incident(**in_utc(row)) for row in connection.execute(query).mappings()]
+
+
+def find_open(connection: sa.Connection, fingerprint: str) -> Incident | None:
+    """Return the open incident of a cause; its row is kept from others until the transaction ends."""
+    query = (
+        sa.select(incidents)
+        .where(incidents.c.fingerprint == fingerprint, incidents.c.status == "open")
+        .with_for_update()
+    )
+    row = connection.execute(query).mappings().first()
+    return Incident(**in_utc(row)) if row else None
+
+
+def find_open_of_pipeline(connection: sa.Connection, pipeline: str) -> list[Incident]:
+    """Return a pipeline's open incidents, oldest first; their rows are kept from others."""
+    query = (
+        sa.select(incidents)
+        .where(incidents.c.pipeline == pipeline, incidents.c.status == "open")
+        .order_by(incidents.c.id)
+        .with_for_update()
+    )
+    return [Incident(**in_utc(row)) for row in connection.execute(query).mappings()]
+
+
+def add_incident(connection: sa.Connection, now: datetime, **values: Any) -> Incident:
+    """Keep a new incident.
+
+    Raises:
+        IntegrityError: Another process opened one of the same cause at the same moment.
+    """
+    row = connection.execute(
+        incidents.insert().values(occurrences=1, opened_at=now, changed_at=now, **values)
+    )
+    return read_incident(connection, int(row.inserted_primary_key[0]))  # type: ignore[index]
+
+
+def add_occurrence(connection: sa.Connection, incident_id: int, now: datetime) -> Incident:
+    """Count one more occurrence of an open incident."""
+    connection.execute(
+        incidents.update()
+        .where(incidents.c.id == incident_id)
+        .values(occurrences=incidents.c.occurrences + 1, changed_at=now)
+    )
+    return read_incident(connection, incident_id)
+
+
+def set_recovered(connection: sa.Connection, incident_id: int, now: datetime) -> None:
+    """Say that an incident is over."""
+    connection.execute(
+        incidents.update()
+        .where(incidents.c.id == incident_id)
+        .values(status="recovered", changed_at=now)
+    )
+
+
+def add_message(
+    connection: sa.Connection,
+    key: str,
+    incident_id: int,
+    channel: str,
+    body: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Put a message into the outbox, to be sent as soon as may be."""
+    connection.execute(
+        outbox.insert().values(
+            key=key,
+            incident_id=incident_id,
+            channel=channel,
+            body=body,
+            status="waiting",
+            attempts=0,
+            next_attempt_at=now,
+            unsettled=False,
+            error="",
+            created_at=now,
+        )
+    )
+
+
+def newest_message_at(connection: sa.Connection, incident_id: int, channel: str) -> datetime | None:
+    """Return when the newest message of an incident to a channel was written."""
+    query = (
+        sa.select(outbox.c.created_at)
+        .where(outbox.c.incident_id == incident_id, outbox.c.channel == channel)
+        .order_by(outbox.c.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    return in_utc(row)["created_at"] if row else None
+
+
+def champion_version(connection: sa.Connection, pipeline: str) -> int | None:
+    """Return the version that answers now; None before the first release."""
+    from lastmile.ledger.tables import releases
+
+    query = sa.select(releases.c.version).where(
+        releases.c.pipeline == pipeline, releases.c.status == "serving"
+    )
+    return connection.execute(query.order_by(releases.c.id.desc()).limit(1)).scalar()
