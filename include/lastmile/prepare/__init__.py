@@ -1,0 +1,1 @@
+"""Prepare: acquire, contract, clean, label, split."""

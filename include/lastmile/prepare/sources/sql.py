@@ -1,0 +1,113 @@
+"""Source kind `sql`: a query over any database that SQLAlchemy speaks to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lastmile.errors import DataError, LastmileError, ServiceUnavailableError, SettingsError
+from lastmile.pipeline.base import Strict
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from sqlalchemy import URL
+
+    from lastmile.prepare.sources.acquired import Acquired, Place
+
+SQLITE_PASSING = ("locked", "busy")
+"""Words in the messages of SQLite whose cause passes; its other operational errors do not."""
+
+
+class SqlSource(Strict):
+    """Read the rows of a query."""
+
+    connection: str
+    """The connection's name; its URL is a setting of the environment, never of this file."""
+    query: str
+    """One SELECT. Name the columns, so that a new one in the table changes nothing, and give an ORDER
+    BY: rows in another order are other data."""
+
+    def acquire(self, place: "Place") -> "Acquired":
+        """Read the rows; their digest can be had in no other way."""
+        from lastmile.prepare.sources.acquired import Acquired, frame_digest
+
+        frame = self.read(place)
+        return Acquired(
+            name=place.source, kind="sql", digest=frame_digest(frame), load=lambda: frame
+        )
+
+    def read(self, place: "Place") -> "DataFrame":
+        """Return the query's rows.
+
+        Raises:
+            DataError: The database refuses the query, or it has no rows.
+            ServiceUnavailableError: The database does not answer.
+            SettingsError: There is no such connection, or its URL cannot be used.
+        """
+        import pandas as pd
+        import sqlalchemy as sa
+        from sqlalchemy import exc
+
+        from lastmile.prepare.sources.acquired import checked_frame
+
+        url = self._url()
+        try:
+            engine = sa.create_engine(url, poolclass=sa.NullPool)
+        except (exc.ArgumentError, ImportError) as error:
+            raise self._unusable(str(error)) from error
+        try:
+            with engine.connect() as connection:  # never commits: whatever the query did is undone
+                result = connection.execute(sa.text(self.query))
+                names = list(result.keys())
+                frame = pd.DataFrame.from_records(result.fetchall(), columns=names)
+        except exc.DBAPIError as error:
+            raise self._failure(place.source, error, url) from error
+        except exc.ResourceClosedError as error:
+            raise DataError(
+                f"Source {place.source!r}: the query gives no rows, it is no SELECT.",
+                "Write one SELECT as `query`.",
+            ) from error
+        return checked_frame(frame, place.source)
+
+    def _url(self) -> "URL":
+        import sqlalchemy as sa
+
+        from lastmile.settings import connection_url
+
+        try:
+            url = sa.make_url(connection_url(self.connection).get_secret_value())
+        except sa.exc.ArgumentError as error:
+            raise self._unusable("it is no SQLAlchemy URL") from error
+        database = url.database
+        if url.get_backend_name() == "sqlite" and database and not database.startswith(":"):
+            path = Path(database)
+            if not path.is_file():  # SQLite would make an empty one
+                raise DataError(
+                    f"Connection {self.connection!r}: there is no database file {path}.",
+                    "Write the data first, or correct the connection's URL.",
+                )
+        return url
+
+    def _unusable(self, why: str) -> LastmileError:
+        return SettingsError(
+            f"The URL of connection {self.connection!r} cannot be used: {why}",
+            "It has the form dialect+driver://user:password@host/database; install its driver.",
+        )
+
+    def _failure(self, source: str, error: Any, url: "URL") -> LastmileError:
+        """Tell a database that is away from a query that is wrong; let no password out."""
+        from sqlalchemy import exc
+
+        message = " ".join(str(error.orig).split())
+        if url.password:
+            message = message.replace(str(url.password), "***")
+        passing = isinstance(error, (exc.OperationalError, exc.InterfaceError))
+        if url.get_backend_name() == "sqlite":
+            passing = any(word in message for word in SQLITE_PASSING)
+        if passing:
+            return ServiceUnavailableError(
+                f"Source {source!r}: database {self.connection!r} does not serve: {message}",
+                "See that it runs and can be reached from here; then run again.",
+            )
+        return DataError(
+            f"Source {source!r}: database {self.connection!r} refuses the query: {message}",
+            "Correct `query`, or grant the right to read.",
+        )

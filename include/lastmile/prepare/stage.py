@@ -1,0 +1,77 @@
+"""Stage `prepare`: from raw rows to a dataset."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lastmile.artefacts.dataset import SourceRows
+from lastmile.errors import PermanentError
+from lastmile.prepare.clean import clean
+from lastmile.prepare.files import write_document, write_quarantine, write_splits
+from lastmile.prepare.join import join_sources
+from lastmile.prepare.report import write_report
+from lastmile.prepare.sources.acquired import Acquired, Place
+from lastmile.run import Context, Produced
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
+
+
+class Stage:
+    """Acquire, check, clean, label, split; write the dataset and what was done to it."""
+
+    code: ClassVar[tuple[str, ...]] = ("prepare", "features", "artefacts.dataset", "pipeline.data")
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "pandas", "pyarrow", "sqlalchemy")
+    reusable: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._acquired: list[Acquired] = []
+
+    def inputs(self, context: Context, scratch: Path) -> Any:
+        """Look at every source once: files are digested, databases and functions are read."""
+        self._acquired = [
+            source.reader.acquire(Place(source.name, context.settings, scratch))
+            for source in context.pipeline.data.sources
+        ]
+        return {
+            "sources": [[source.name, source.digest] for source in self._acquired],
+            "task": context.pipeline.task,
+            "data": context.pipeline.data.model_dump(mode="json"),
+        }
+
+    def execute(self, context: Context, scratch: Path, out: Path) -> Produced:
+        """Clean what `inputs` acquired, and write the artefact's files.
+
+        Raises:
+            DataError: The data cannot be used; nothing is stored.
+        """
+        if not self._acquired:
+            raise PermanentError(
+                "Stage prepare has acquired nothing.", "Call `inputs` before `execute`."
+            )
+        pipeline = context.pipeline
+        frames: dict[str, DataFrame] = {}
+        sources: list[SourceRows] = []
+        for source in self._acquired:
+            frame = frames[source.name] = source.load()
+            log.info("Source %s (%s): %d rows.", source.name, source.kind, len(frame))
+            sources.append(
+                SourceRows(
+                    name=source.name, kind=source.kind, rows=len(frame), digest=source.digest
+                )
+            )
+        cleaned = clean(pipeline.data, pipeline.task, join_sources(frames, pipeline.data.join))
+        write_splits(out, cleaned.rows)
+        write_quarantine(out / "quarantine.csv", cleaned.rows)
+        dataset = write_document(out, pipeline, cleaned, tuple(sources))
+        report = write_report(out, dataset, cleaned)
+        return Produced(
+            summary={
+                **dict(dataset.rows.items()),
+                "dropped": report["rows"]["dropped"],
+                "quarantined": dataset.quarantined,
+            },
+            rows=report["rows"]["raw_rows"],
+        )

@@ -1,0 +1,155 @@
+"""The stage over real data: what it writes is what the next stage reads."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import datasets
+
+from lastmile.artefacts.dataset import read_dataset, read_records, read_split
+from lastmile.errors import DataError
+from lastmile.run import StageName, execute
+
+
+@pytest.fixture
+def prepare(make_pipeline, make_context, tmp_path):
+    """Prepare a frame as `rows.csv` and return the stage's record and the artefact's folder."""
+
+    def do(frame: pd.DataFrame | None = None, run_id="run-1", task="binary", **data):
+        if frame is not None:
+            frame.to_csv(tmp_path / "rows.csv", index=False)
+        value = {"sources": [{"name": "rows", "csv": {"path": "rows.csv"}}],
+                 "label": {"column": "target"}}  # fmt: skip
+        pipeline = make_pipeline(task=task, data=value | data)
+        context = make_context(pipeline, run_id)
+        record = execute(StageName.PREPARE, context)
+        return record, context.store.open_artefact(record.artefact)
+
+    return do
+
+
+@pytest.mark.parametrize(
+    ("load", "task", "classes"),
+    [
+        (datasets.load_breast_cancer, "binary", ("0", "1")),
+        (datasets.load_wine, "multiclass", ("0", "1", "2")),
+        (datasets.load_diabetes, "regression", None),
+    ],
+)
+def test_each_task_from_a_csv_of_ten_lines_of_settings(prepare, load, task, classes):
+    frame = load(as_frame=True).frame
+    record, folder = prepare(frame, task=task)
+    dataset = read_dataset(folder)
+    assert (dataset.task, dataset.classes) == (task, classes)
+    assert sum(dataset.rows.values()) == len(frame) == record.rows
+    assert record.summary["train"] == dataset.rows["train"]
+    splits = {name: read_split(folder, name) for name in ("train", "validation", "test")}
+    for split in splits.values():
+        assert split.batch.numbers.shape == (len(split), frame.shape[1] - 1)
+        if classes:
+            assert set(split.labels) == set(range(len(classes)))
+    labels = np.concatenate([split.labels for split in splits.values()])
+    np.testing.assert_array_equal(np.sort(labels), np.sort(frame["target"]))
+    assert len(set().union(*(split.keys for split in splits.values()))) == len(frame)
+
+
+def table() -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    rows = 300
+    frame = pd.DataFrame(
+        {
+            "id": [f"r{i}" for i in range(rows)],
+            "size": random.normal(10, 2, rows).round(3).astype(str),
+            "count": random.integers(0, 5, rows).astype(str),
+            "is_new": random.choice(["true", "false"], rows),
+            "colour": random.choice(["red", "green"], rows),
+            "target": random.choice(["yes", "no"], rows),
+        }
+    )
+    frame.loc[5, "size"] = "wide"
+    frame.loc[6, ["size", "colour"]] = [None, "=cmd()"]
+    frame.loc[7, "target"] = None
+    frame.loc[8:12, "count"] = None
+    return frame
+
+
+CONTRACT = {
+    "key": "id",
+    "columns": {
+        "size": {"type": "number"},
+        "count": {"type": "integer"},
+        "is_new": {"type": "boolean"},
+        "colour": {"type": "category", "allowed": ["red", "green"]},
+    },
+    "clean": [{"missing": {"columns": ["count"], "by": "median"}}],
+}
+
+
+def test_the_dataset_holds_typed_records_with_gaps_still_open(prepare):
+    _, folder = prepare(table(), **CONTRACT)
+    records = [r for s in ("train", "validation", "test") for r in read_records(folder, s)]
+    assert len(records) == 297
+    assert {type(r["size"]) for r in records} == {float}
+    assert {type(r["count"]) for r in records} == {int, type(None)}
+    assert sum(r["count"] is None for r in records) == 5
+    assert {r["is_new"] for r in records} == {True, False}
+    assert {r["colour"] for r in records} == {"red", "green"}
+    cleaning = read_dataset(folder).read_cleaning()
+    cleaned = cleaning(cleaning.schema.parse(records))
+    assert not np.isnan(cleaned.numbers).any()
+
+
+def test_rows_set_aside_are_kept_with_place_step_and_reason_and_no_formulas(prepare):
+    _, folder = prepare(table(), **CONTRACT)
+    with (folder / "quarantine.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["row"], row["step"], row["reason"]) for row in rows] == [
+        ("6", "contract", "size: not a number"),
+        ("7", "contract", "colour: not one of red, green"),
+        ("8", "label", "target: no label"),
+    ]
+    assert rows[0]["size"] == "wide"
+    assert rows[1]["colour"] == "'=cmd()"
+    assert read_dataset(folder).quarantined == 3
+
+
+def test_report_and_page_tell_the_same(prepare):
+    _, folder = prepare(table(), **CONTRACT)
+    report = json.loads((folder / "report.json").read_text())
+    page = (folder / "report.html").read_text()
+    assert report["rows"] == {"rows": 297, "raw_rows": 300, "dropped": 0, "quarantined": 3}
+    assert "size: not a number" in page
+    size = next(column for column in report["columns"] if column["column"] == "size")
+    for moment in ("before", "after"):
+        counts = size[moment]
+        assert (
+            sum(counts["bars"]) + counts["below"] + counts["above"] + counts["missing"]
+            == (counts["rows"])
+        )
+    assert (size["before"]["missing"], size["after"]["missing"]) == (2, 0)
+    count = next(column for column in report["columns"] if column["column"] == "count")
+    assert (count["before"]["missing"], count["after"]["missing"]) == (5, 0)
+
+
+def test_the_same_data_gives_the_same_artefact_and_the_second_run_reuses_it(prepare):
+    first, _ = prepare(table(), **CONTRACT)
+    second, _ = prepare(run_id="run-2", **CONTRACT)
+    assert second.reused_from == "run-1"
+    other, _ = prepare(run_id="run-3", **CONTRACT | {"quarantine": {"max_share": 0.5}})
+    assert other.reused_from is None
+    assert other.artefact == first.artefact
+
+
+def test_a_changed_byte_is_prepared_anew(prepare):
+    prepare(table(), **CONTRACT)
+    changed = table()
+    changed.loc[0, "size"] = "9.5"
+    assert prepare(changed, run_id="run-2", **CONTRACT)[0].reused_from is None
+
+
+def test_a_failed_preparation_stores_nothing(prepare, settings):
+    with pytest.raises(DataError, match="quarantine"):
+        prepare(table(), **CONTRACT | {"quarantine": {"max_share": 0}})
+    assert not list((settings.home_path / "store").rglob("*.parquet"))
