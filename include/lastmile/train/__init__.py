@@ -1,0 +1,1 @@
+"""Train: models, loop, gang, checkpoint, export."""

@@ -1,0 +1,1 @@
+"""What Lastmile adds to Keras: layers, and the way out to ONNX."""

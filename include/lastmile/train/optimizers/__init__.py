@@ -1,0 +1,1 @@
+"""The kinds of optimisers and of learning-rate schedules, one file each."""
