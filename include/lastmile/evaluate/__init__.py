@@ -1,0 +1,1 @@
+"""Evaluate: metrics, checks, verdict."""
