@@ -1,0 +1,1 @@
+"""With whom: one file per outside system; the only place its SDK is imported."""

@@ -1,0 +1,1 @@
+"""Package: provenance, passport, the release candidate."""

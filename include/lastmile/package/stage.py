@@ -1,0 +1,156 @@
+"""The stage: an approved bundle to a release candidate with its passport.
+
+The image of the docker and kubernetes targets will be built here, from the same bundle.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from lastmile.artefacts.dataset import read_dataset
+from lastmile.artefacts.passport import Candidate, Passport
+from lastmile.artefacts.verdict import Decision, Golden, Verdict
+from lastmile.clients.mlflow import Tracking
+from lastmile.errors import ArtefactError, PermanentError, PipelineFileError
+from lastmile.package.provenance import commit_of, library_versions, stages_digest
+from lastmile.pipeline.load import find_pipeline, read_pipeline
+from lastmile.run import Context, Produced, StageName
+from lastmile.store import ArtefactRef, file_digest
+
+CANDIDATE = "candidate"
+"""The alias in the registry."""
+
+
+class Stage:
+    """Takes only what the verdict promotes; every byte of it is verified."""
+
+    code: ClassVar[tuple[str, ...]] = ("package", "artefacts.passport", "clients.mlflow")
+    libraries: ClassVar[tuple[str, ...]] = ()
+    reusable: ClassVar[bool] = True
+
+    def inputs(self, context: Context, scratch: Path) -> Any:
+        """Bundle, dataset and verdict; and which registry knows the version."""
+        return {
+            "pipeline": context.pipeline.name,
+            "bundle": context.record(StageName.TRAIN).artefact.digest,
+            "dataset": context.record(StageName.PREPARE).artefact.digest,
+            "verdict": context.record(StageName.EVALUATE).artefact.digest,
+            "registry": context.settings.mlflow,
+        }
+
+    def execute(self, context: Context, scratch: Path, out: Path) -> Produced:
+        """Write the passport and register the candidate.
+
+        Raises:
+            PermanentError: The verdict is not PROMOTE, or is about another bundle or dataset.
+            ArtefactError: Something that is built on is missing or altered.
+            ServiceUnavailableError: MLflow does not answer.
+        """
+        bundle = context.record(StageName.TRAIN).artefact
+        dataset = context.record(StageName.PREPARE).artefact
+        judged = context.record(StageName.EVALUATE).artefact
+        verdict, golden = _read_verdict(context.store.open_artefact(judged))
+        _refuse_unapproved(verdict, bundle, dataset)
+        version = _register(context, bundle, judged)
+        passport = _passport(context, verdict, judged, version)
+        (out / "passport.json").write_text(passport.model_dump_json(indent=1))
+        candidate = Candidate(
+            pipeline=context.pipeline.name,
+            version=version,
+            bundle=bundle.digest,
+            passport=file_digest(out / "passport.json"),
+            champion=verdict.champion,
+            golden=golden,
+        )
+        (out / "candidate.json").write_text(candidate.model_dump_json(indent=1))
+        return Produced(
+            summary={
+                "version": version,
+                "bundle": bundle.digest[:12],
+                "commit": passport.commit,
+            },
+            rows=verdict.rows,
+        )
+
+
+def _read_verdict(folder: Path) -> tuple[Verdict, Golden]:
+    try:
+        return (
+            Verdict.model_validate_json((folder / "verdict.json").read_bytes()),
+            Golden.model_validate_json((folder / "golden.json").read_bytes()),
+        )
+    except (OSError, ValidationError) as error:
+        raise ArtefactError(
+            "What evaluate left is no verdict with golden predictions.",
+            "It is of another version of Lastmile. Evaluate again with --force.",
+        ) from error
+
+
+def _refuse_unapproved(verdict: Verdict, bundle: ArtefactRef, dataset: ArtefactRef) -> None:
+    if verdict.decision is not Decision.PROMOTE:
+        raise PermanentError(
+            f"The candidate is not packaged: the verdict is {verdict.summary}",
+            "Only a verdict of PROMOTE leads to a release.",
+        )
+    for name, judged, given in (
+        ("bundle", verdict.bundle, bundle.digest),
+        ("dataset", verdict.dataset, dataset.digest),
+    ):
+        if judged != given:
+            raise PermanentError(
+                f"The verdict is about {name} {judged[:12]}, this run's is {given[:12]}.",
+                "Evaluate this run again; then package it.",
+            )
+
+
+def _register(context: Context, bundle: ArtefactRef, judged: ArtefactRef) -> int:
+    folder = context.store.open_artefact(bundle)
+    trained = context.record(StageName.TRAIN)
+    name = context.pipeline.name
+    tracking = Tracking(context.settings.mlflow, context.settings.home_path)
+    version = tracking.register(
+        name,
+        bundle.digest,
+        folder,
+        tracking.find_training(name, trained.reused_from or trained.run_id),
+        {"lastmile.run": context.run_id, "lastmile.verdict": judged.digest},
+    )
+    tracking.set_alias(name, CANDIDATE, version)
+    return version
+
+
+def _passport(context: Context, verdict: Verdict, judged: ArtefactRef, version: int) -> Passport:
+    manifest = context.store.read_manifest(ArtefactRef(kind="train", digest=verdict.bundle))
+    data = ArtefactRef(kind="prepare", digest=verdict.dataset)
+    dataset = read_dataset(context.store.open_artefact(data))
+    return Passport(
+        pipeline=context.pipeline.name,
+        version=version,
+        bundle=verdict.bundle,
+        files={name: file.sha256 for name, file in manifest.files.items()},
+        dataset=verdict.dataset,
+        verdict=judged.digest,
+        decision=verdict.decision,
+        metrics=verdict.metrics,
+        sources=dataset.sources,
+        rows={str(name): count for name, count in dataset.rows.items()},
+        definition=_definition(context),
+        code=stages_digest(),
+        commit=commit_of(context.settings.root),
+        libraries=library_versions(),
+        run_id=context.run_id,
+        requested_by=context.options.requested_by,
+        reason=context.options.reason,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _definition(context: Context) -> dict[str, Any]:
+    """Return the pipeline as its file says it; as it was loaded where the file lies elsewhere."""
+    try:
+        pipeline = read_pipeline(find_pipeline(context.pipeline.name, context.settings))
+    except PipelineFileError:
+        pipeline = context.pipeline
+    return pipeline.model_dump(mode="json")
