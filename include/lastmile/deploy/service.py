@@ -1,0 +1,243 @@
+"""The served model from outside a run: bring it up, take it down, look at it, ask it, go back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from lastmile.artefacts.passport import Candidate, Passport, Released
+from lastmile.clients.mlflow import Tracking
+from lastmile.deploy.endpoint import Endpoint
+from lastmile.deploy.history import ROLLBACK, SERVED, History
+from lastmile.deploy.process import ProcessTarget, read_pointer, serve_folder
+from lastmile.deploy.rollout import Deployment, Origin, restore, roll_out, settle
+from lastmile.deploy.server import ServerProcess
+from lastmile.deploy.target import Patience
+from lastmile.errors import ArtefactError, PermanentError, ServiceUnavailableError
+from lastmile.ledger.ledger import Ledger, Release
+from lastmile.pipeline.base import Strict
+from lastmile.settings import Settings
+from lastmile.store import ArtefactRef, Store, file_digest
+
+
+class Served(Strict):
+    """What answers for a pipeline on this machine."""
+
+    pipeline: str
+    state: Literal["ready", "not ready", "down", "never released"]
+    version: int | None = None
+    release: int | None = None
+    address: str | None = None
+    pid: int | None = None
+    problem: str | None = None
+    """Why the release that was last put in service does not answer; None where it does."""
+
+
+@contextmanager
+def open_deployment(
+    pipeline: str,
+    settings: Settings,
+    store: Store,
+    ledger: Ledger,
+    patience: Patience | None = None,
+) -> Iterator[Deployment]:
+    """Hold a pipeline's service: nobody else deploys, rolls back, starts or stops it meanwhile.
+
+    Raises:
+        BusyError: Somebody does.
+    """
+    patience = patience or Patience()
+    with ledger.lease(f"deploy:{pipeline}", f"The service of {pipeline}"):
+        yield Deployment(
+            pipeline=pipeline,
+            target=ProcessTarget(pipeline, settings, store, patience),
+            ledger=ledger,
+            registry=Tracking(settings.mlflow, settings.home_path),
+            patience=patience,
+        )
+
+
+def bring_up(pipeline: str, settings: Settings, store: Store, ledger: Ledger) -> Served:
+    """See that the champion answers, as after a reboot; without one there is nothing to do.
+
+    Raises:
+        BusyError: A deploy is at it.
+        DeployError: It does not answer.
+    """
+    with open_deployment(pipeline, settings, store, ledger) as at:
+        champion = settle(at)
+        if champion is not None:
+            restore(at, champion)
+    return served(pipeline, settings)
+
+
+def take_down(pipeline: str, settings: Settings, store: Store, ledger: Ledger) -> Served:
+    """End the pipeline's servers; `bring_up` brings the same release back.
+
+    Raises:
+        BusyError: A deploy is at it.
+    """
+    with ledger.lease(f"deploy:{pipeline}", f"The service of {pipeline}"):
+        ProcessTarget(pipeline, settings, store).stop()
+    return served(pipeline, settings)
+
+
+def served(pipeline: str, settings: Settings) -> Served:
+    """Look at the pipeline's server; changes nothing."""
+    server = ServerProcess(serve_folder(pipeline, settings))
+    assigned, record = read_pointer(server.pointer), server.record()
+    if assigned is None or record is None:
+        return Served(pipeline=pipeline, state="never released")
+    endpoint, process = Endpoint(record.host, record.port), server.process()
+    ready = endpoint.readiness() if process is not None else None
+    return Served(
+        pipeline=pipeline,
+        state="down" if process is None else "ready" if ready and ready.is_ready else "not ready",
+        version=ready.version if ready and ready.is_ready else assigned.version,
+        release=ready.release if ready and ready.is_ready else assigned.release,
+        address=endpoint.address,
+        pid=process.pid if process is not None else None,
+        problem=ready.problem if ready else None,
+    )
+
+
+def ask(pipeline: str, records: Sequence[Any], settings: Settings) -> dict[str, Any]:
+    """Ask the served model; return its name and version, its address and the predictions.
+
+    Raises:
+        PermanentError: No model of this pipeline has been released here.
+        DataError: The model refuses a record; says which.
+        ServiceUnavailableError: The server does not run or answer.
+    """
+    now = served(pipeline, settings)
+    if now.state == "never released":
+        raise PermanentError(
+            f"No model of {pipeline} has been released on this machine.",
+            f"Release one: lastmile run {pipeline}",
+        )
+    record = ServerProcess(serve_folder(pipeline, settings)).record()
+    if now.state == "down" or record is None:
+        raise ServiceUnavailableError(
+            f"The server of {pipeline} at {now.address} does not run.",
+            f"Bring it back: lastmile serve {pipeline}",
+        )
+    answer = Endpoint(record.host, record.port).predict(records)
+    return {
+        "model": answer["model"],
+        "version": answer["version"],
+        "address": now.address,
+        "predictions": answer["predictions"],
+    }
+
+
+def rollback(
+    pipeline: str,
+    settings: Settings,
+    store: Store,
+    ledger: Ledger,
+    *,
+    to_version: int | None = None,
+    reason: str = "",
+    patience: Patience | None = None,
+) -> Released:
+    """Put an earlier release back into service, tried out like any other.
+
+    Raises:
+        PermanentError: There is no such release.
+        BusyError: A deploy is at it.
+        ArtefactError: Its bundle or its golden predictions are missing or altered.
+        DeployError: It did not go into service; the champion still answers.
+    """
+    with open_deployment(pipeline, settings, store, ledger, patience) as at:
+        champion = settle(at)
+        releases = ledger.releases(pipeline)
+        goal = _earlier(pipeline, releases, champion, to_version)
+        assert champion is not None  # noqa: S101 - else there is no earlier one
+        why = f"Rolled back from version {champion.version}" + (f": {reason}" if reason else ".")
+        origin = Origin(
+            package=goal.candidate,
+            run_id=f"{ROLLBACK}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
+            reason=why,
+        )
+        return roll_out(at, read_candidate(store, goal.candidate), origin, champion)
+
+
+def explain(pipeline: str, store: Store, ledger: Ledger, *, version: int | None = None) -> Passport:
+    """Return the passport of a version that served, of the champion where none is named.
+
+    Raises:
+        PermanentError: No such version has served.
+        ArtefactError: Its passport is missing or altered.
+    """
+    releases = [release for release in ledger.releases(pipeline) if release.status in SERVED]
+    found = next(
+        (
+            r
+            for r in releases
+            if r.version == version or (version is None and r.status == "serving")
+        ),
+        None,
+    )
+    if found is None:
+        raise _no_such_version(pipeline, releases, version)
+    candidate = read_candidate(store, found.candidate)
+    path = (
+        store.open_artefact(ArtefactRef(kind="package", digest=found.candidate)) / "passport.json"
+    )
+    if file_digest(path) != candidate.passport:
+        raise ArtefactError(
+            f"The passport of {pipeline} version {found.version} is not the candidate's.",
+            "The package was not made by this version of Lastmile; package the run again.",
+        )
+    return Passport.model_validate_json(path.read_bytes())
+
+
+def read_candidate(store: Store, digest: str) -> Candidate:
+    """Read the candidate of a package artefact, every byte verified.
+
+    Raises:
+        ArtefactError: It is missing or altered.
+    """
+    folder = store.open_artefact(ArtefactRef(kind="package", digest=digest))
+    return Candidate.model_validate_json((folder / "candidate.json").read_bytes())
+
+
+def _earlier(
+    pipeline: str, releases: Sequence[Release], champion: Release | None, version: int | None
+) -> Release:
+    if champion is None or version is None:
+        goal = History.of(releases).previous
+    elif version == champion.version:
+        raise PermanentError(
+            f"Version {version} of {pipeline} serves already.", "There is nothing to go back from."
+        )
+    else:
+        has_served = [r for r in releases if r.status in SERVED]
+        goal = next((r for r in has_served if r.version == version), None)
+    if champion is None or goal is None:
+        raise _no_such_version(pipeline, releases, version, champion)
+    return goal
+
+
+def _no_such_version(
+    pipeline: str,
+    releases: Sequence[Release],
+    version: int | None,
+    champion: Release | None = None,
+) -> PermanentError:
+    known = sorted({release.version for release in releases if release.status in SERVED})
+    if not known:
+        return PermanentError(
+            f"{pipeline} has not been released yet.", f"Release a model: lastmile run {pipeline}"
+        )
+    listed = ", ".join(map(str, known))
+    if version is None:
+        now = f"version {champion.version}" if champion else "none"
+        return PermanentError(
+            f"No release of {pipeline} is earlier than the one that serves, {now}.",
+            f"Versions that have served: {listed}. Name one with --version.",
+        )
+    return PermanentError(
+        f"Version {version} of {pipeline} has never served.",
+        f"Versions that have served: {listed}.",
+    )
