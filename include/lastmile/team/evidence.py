@@ -1,0 +1,50 @@
+"""Reads what a run's stages left behind: their records, the verdict, the passport."""
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from lastmile.artefacts.passport import Passport
+from lastmile.artefacts.verdict import Verdict
+from lastmile.errors import ArtefactError
+from lastmile.pipeline.base import Strict
+from lastmile.run import Context, StageName, StageRecord, record_name
+from lastmile.store import ArtefactRef
+
+Document = TypeVar("Document", bound=Strict)
+
+
+def read_records(context: Context) -> dict[StageName, StageRecord]:
+    """Return what the run's stages did, in order; a stage that was not done is left out."""
+    names = {s: record_name(context.pipeline.name, context.run_id, s) for s in StageName}
+    found = {s: context.store.read_document(name, StageRecord) for s, name in names.items()}
+    return {stage: record for stage, record in found.items() if record is not None}
+
+
+def read_verdict(context: Context) -> Verdict:
+    """Return the run's verdict.
+
+    Raises:
+        PermanentError: There is none yet.
+        ArtefactError: It is missing from the store, or altered.
+    """
+    return _read(context, context.record(StageName.EVALUATE).artefact, "verdict.json", Verdict)
+
+
+def read_passport(context: Context, package: ArtefactRef) -> Passport:
+    """Return the passport in a package.
+
+    Raises:
+        ArtefactError: It is missing from the store, or altered.
+    """
+    return _read(context, package, "passport.json", Passport)
+
+
+def _read(context: Context, ref: ArtefactRef, name: str, model: type[Document]) -> Document:
+    try:
+        content = (context.store.open_artefact(ref) / name).read_bytes()
+        return model.model_validate_json(content)
+    except (FileNotFoundError, ValidationError) as error:
+        raise ArtefactError(
+            f"{ref} holds no {name} of this Lastmile.", f"Do the stage {ref.kind} again."
+        ) from error

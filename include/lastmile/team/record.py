@@ -1,0 +1,265 @@
+"""Writes an event into the ledger, once. This is all that a callback does; delivery is another's work.
+
+A callback may come twice, too early, or never: every event has a key, and a second report under the
+same key changes nothing.
+"""
+
+import hashlib
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lastmile.errors import LastmileError, StoreError
+from lastmile.ledger.ledger import Ledger
+from lastmile.pipeline.base import Strict
+from lastmile.team.events import Action, Event, Kind, Message, clean, cut, fingerprint
+from lastmile.team.redact import known_secrets, redact
+from lastmile.team.spool import spool
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from lastmile.ledger.incidents import Incident
+    from lastmile.pipeline.definition import Pipeline
+    from lastmile.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CALLBACK_SECONDS = 0.03
+"""How long a busy ledger may keep a callback before the event goes to the spool."""
+
+REPEAT_PAUSE = timedelta(hours=1)
+"""A repeat is always counted, and told at most so often."""
+
+CHANNELS = {
+    kind: ("slack",) if kind in {Kind.UNCHANGED, Kind.DRY_RUN} else ("jira", "slack")
+    for kind in Kind
+}
+"""Who is told what. A run that changed nothing makes no ticket: that would be one every night."""
+
+FIRST_HALF = {"prepare", "train", "evaluate"}
+"""The stages that every run passes that comes to a verdict."""
+
+LONGEST_KEY = 300
+MOST_TRIES = 10
+
+
+class RecordedIncident(Strict):
+    """What recording an event came to."""
+
+    incident_id: int
+    is_known: bool
+    """The event had been recorded before; nothing was written."""
+    occurrences: int
+    recovered: int = 0
+    """How many open incidents this event ended."""
+
+
+def stage_failure(
+    pipeline: "Pipeline",
+    run_id: str,
+    stage: str,
+    error: BaseException | None,
+    links: dict[str, str] | None = None,
+) -> Event:
+    """Return the event of a stage that failed.
+
+    Args:
+        pipeline: Whose stage it was.
+        run_id: The run.
+        stage: The stage.
+        error: What it ended with; None where nobody could say, as after SIGKILL.
+        links: Where to look: label and address.
+    """
+    if isinstance(error, LastmileError):
+        headline, hint = error.headline, error.hint
+    elif error is not None:
+        text = str(error).strip().splitlines() or [""]
+        headline = f"{type(error).__name__}: {text[0]}".rstrip(": ")
+        hint = "This was not foreseen: see the log, then report it as a bug in Lastmile."
+    else:
+        headline = f"The stage {stage} ended without a word."
+        hint = "It may have been killed (out of memory?). See its log and the machine's, run again."
+    return Event(
+        kind=Kind.FAILURE,
+        pipeline=pipeline.name,
+        run_id=run_id,
+        stage=stage,
+        error_class="" if error is None else type(error).__name__,
+        headline=headline,
+        hint=hint,
+        links=links or {},
+        owner=pipeline.owner,
+        tracker=pipeline.team.tracker,
+        channel=pipeline.team.channel,
+    )
+
+
+def record(ledger: Ledger, event: Event, key: str) -> RecordedIncident:
+    """Write an event into the ledger: its incident, its sighting and its messages, or none of them.
+
+    Args:
+        ledger: Where to.
+        event: What happened. Secrets in it are hidden before it is stored.
+        key: Names this event among all; a second report under it is harmless.
+
+    Raises:
+        StoreError: The ledger does not answer.
+    """
+    from sqlalchemy.exc import IntegrityError
+
+    event, key = presentable(event), safe_key(key)
+    for _ in range(MOST_TRIES):
+        try:
+            with ledger.begin() as connection:
+                return _record(connection, event, key, datetime.now(UTC))
+        except IntegrityError:  # another process wrote the same key or cause: then it is there now
+            continue
+    raise StoreError(
+        f"The event {key} met another of the same cause {MOST_TRIES} times.", "Report it again."
+    )
+
+
+def record_safely(settings: "Settings", event: Event, key: str) -> RecordedIncident | None:
+    """Do what `record` does, but never raise and never wait: for callbacks.
+
+    Where the ledger cannot be written at once the event is spooled to a file in the home, and
+    `lastmile.team.spool.sweep_spool` records it later; the answer is then None.
+    """
+    try:
+        event = presentable(event)
+        return record(Ledger(settings.ledger, wait_seconds=CALLBACK_SECONDS), event, key)
+    except Exception as error:  # a callback must not fail, whatever broke
+        log.warning("The ledger did not take the event %s (%s); it is spooled.", key, _said(error))
+    try:
+        spool(settings.home_path, event, key)
+    except Exception as error:
+        log.error("An event is lost, %s: %s (%s)", key, _said(event.headline), _said(error))
+    return None
+
+
+def is_recorded(ledger: Ledger, key: str) -> bool:
+    """Tell whether an event has been reported under this key; for sweeps."""
+    from lastmile.ledger.incidents import find_sighting
+
+    with ledger.read() as connection:
+        return find_sighting(connection, safe_key(key)) is not None
+
+
+def presentable(event: Event) -> Event:
+    """Return an event as it may be stored and sent: no secrets, no control characters, not too long."""
+    known = known_secrets()
+    return event.with_texts(lambda text: clean(redact(text, known)))
+
+
+def safe_key(key: str) -> str:
+    """Return a key that fits its column and tells any two keys apart."""
+    if len(key) <= LONGEST_KEY and key == clean(key):
+        return key
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{clean(key)[:200]}#{digest}"
+
+
+def _record(connection: "Connection", event: Event, key: str, now: datetime) -> RecordedIncident:
+    from lastmile.ledger import incidents as rows
+
+    if (known_id := rows.find_sighting(connection, key)) is not None:
+        known = rows.read_incident(connection, known_id)
+        return RecordedIncident(incident_id=known_id, is_known=True, occurrences=known.occurrences)
+    if not event.impact:
+        event = event.model_copy(update={"impact": _impact(connection, event)})
+    cause = fingerprint(event)
+    incident = rows.find_open(connection, cause) if event.kind.is_incident else None
+    if incident is None:
+        incident = rows.add_incident(
+            connection,
+            now,
+            fingerprint=cause,
+            pipeline=event.pipeline,
+            kind=event.kind,
+            status="open" if event.kind.is_incident else "noted",
+            stage=event.stage,
+            run_id=event.run_id,
+            owner=event.owner,
+            headline=event.headline,
+            hint=event.hint,
+            facts=event.facts,
+        )
+        _tell(connection, Action.OPENED, event, incident, key, now)
+    else:
+        incident = rows.add_occurrence(connection, incident.id, now)
+        _tell(connection, Action.REPEATED, event, incident, key, now)
+    rows.add_sighting(connection, key, incident.id, now)
+    return RecordedIncident(
+        incident_id=incident.id,
+        is_known=False,
+        occurrences=incident.occurrences,
+        recovered=_recover(connection, event, key, now),
+    )
+
+
+def _impact(connection: "Connection", event: Event) -> str:
+    from lastmile.ledger.incidents import champion_version
+
+    version = champion_version(connection, event.pipeline)
+    if version is None:
+        return "No version of this model answers yet."
+    return f"Version {version} still answers; nothing was released."
+
+
+def _tell(
+    connection: "Connection",
+    action: Action,
+    event: Event,
+    incident: "Incident",
+    key: str,
+    now: datetime,
+) -> None:
+    from lastmile.ledger import incidents as rows
+
+    message = Message(
+        action=action,
+        event=event,
+        fingerprint=incident.fingerprint,
+        occurrences=incident.occurrences,
+        opened_at=incident.opened_at,
+        cause=incident.headline,
+    )
+    body = message.model_dump(mode="json")
+    for channel in CHANNELS[Kind(incident.kind)]:
+        if action is Action.REPEATED:
+            newest = rows.newest_message_at(connection, incident.id, channel)
+            if newest is not None and now - newest < REPEAT_PAUSE:
+                continue
+        name = f"{key}:{incident.id}:{channel}:{action}"
+        rows.add_message(connection, name, incident.id, channel, body, now)
+
+
+def _recover(connection: "Connection", event: Event, key: str, now: datetime) -> int:
+    """End the open incidents that this event proves to be over; returns how many."""
+    from lastmile.ledger import incidents as rows
+
+    if event.kind is Kind.FAILURE:
+        return 0
+    over = [
+        incident
+        for incident in rows.find_open_of_pipeline(connection, event.pipeline)
+        if _is_over(incident, event)
+    ]
+    for incident in over:
+        rows.set_recovered(connection, incident.id, now)
+        _tell(connection, Action.RECOVERED, event, incident, key, now)
+    return len(over)
+
+
+def _is_over(incident: "Incident", event: Event) -> bool:
+    """A release ends all trouble of its pipeline; a run that came to a verdict, what stopped it before."""
+    if event.kind is Kind.RELEASE:
+        return True
+    if incident.kind == Kind.FAILURE:
+        return incident.stage in FIRST_HALF
+    return event.kind is Kind.UNCHANGED  # the rejected candidate is gone, the champion is confirmed
+
+
+def _said(what: object) -> str:
+    return cut(clean(redact(str(what), known_secrets())), 300)
