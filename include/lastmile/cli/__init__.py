@@ -1,0 +1,1 @@
+"""The command line: the contract that people, Airflow and pods share."""

@@ -1,0 +1,51 @@
+"""`lastmile serve`: released models back into service, or out of it."""
+
+from collections.abc import Callable, Sequence
+
+from lastmile.cli.edge import open_ledger, open_store
+from lastmile.deploy import service
+from lastmile.deploy.service import Served
+from lastmile.errors import LastmileError
+from lastmile.ledger.ledger import Ledger
+from lastmile.pipeline.base import Strict
+from lastmile.settings import Settings
+from lastmile.store import Store
+
+
+class ServedModels(Strict):
+    """What answers on this machine, one entry per pipeline."""
+
+    models: tuple[Served, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing went wrong with any of them."""
+        return all(model.problem is None for model in self.models)
+
+
+def bring_up(pipelines: Sequence[str], settings: Settings) -> ServedModels:
+    """See that the champions of these pipelines answer, or of all that were ever released."""
+    return _for_each(service.bring_up, pipelines, settings)
+
+
+def take_down(pipelines: Sequence[str], settings: Settings) -> ServedModels:
+    """End the servers of these pipelines, or of all; what was released can be brought up again."""
+    return _for_each(service.take_down, pipelines, settings)
+
+
+def _for_each(
+    change: Callable[[str, Settings, Store, Ledger], Served],
+    pipelines: Sequence[str],
+    settings: Settings,
+) -> ServedModels:
+    """Change one service after the other; what is wrong with one stops none of the others."""
+    store, ledger = open_store(settings), open_ledger(settings)
+    found = []
+    for pipeline in pipelines or ledger.released_pipelines():
+        try:
+            found.append(change(pipeline, settings, store, ledger))
+        except LastmileError as error:
+            now = service.served(pipeline, settings)
+            problem = f"{error.headline} {error.hint}".strip()
+            found.append(now.model_copy(update={"problem": problem}))
+    return ServedModels(models=tuple(found))
