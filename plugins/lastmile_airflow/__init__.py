@@ -1,0 +1,1 @@
+"""How Airflow talks to Lastmile; the only code that knows both."""
