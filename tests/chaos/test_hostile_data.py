@@ -1,0 +1,122 @@
+"""Data that no pipeline should swallow: each is refused with a reason, and nothing that stands falls."""
+
+import codecs
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lastmile.errors import ExitCode
+from project import FLOWERS, Project, write_flowers
+
+pytestmark = pytest.mark.chaos
+
+HEADER = b"flower_id,petal_length,petal_width,colour,is_virginica\n"
+ROWS = [
+    f"f{i},{4 + i % 3}.5,1.{i % 10},blue,{'yes' if i % 3 else 'no'}\n".encode() for i in range(400)
+]
+GOOD = HEADER + b"".join(ROWS)
+
+
+def replaced(old: bytes, new: bytes, count: int = 400) -> bytes:
+    return HEADER + b"".join(
+        row.replace(old, new) if i < count else row for i, row in enumerate(ROWS)
+    )
+
+
+HOSTILE = {
+    "missing file": (None, "flowers.csv: there is no such file"),
+    "empty file": (b"", "flowers.csv: the file is empty"),
+    "header only": (HEADER, "flowers.csv: a header, but no rows"),
+    "NUL byte": (replaced(b"f7,", b"f7\0,"), "flowers.csv:9, column 'flower_id': a NUL byte"),
+    "latin-1": (replaced(b"blue", b"bl\xfc", 3), "flowers.csv:2, column 'colour': byte 0xfc"),
+    "utf-16": (GOOD.decode().encode("utf-16"), "flowers.csv:1"),
+    "truncated last row": (GOOD[:-12], "flowers.csv:401, column 'colour': 3 fields"),
+    "half a file of short rows": (replaced(b",blue,", b",", 200), "flowers.csv:2, column"),
+    "a row too long": (replaced(b"f3,", b"f3,,"), "flowers.csv:5: 6 fields"),
+    "unclosed quote": (replaced(b"f9,", b'"f9,'), "flowers.csv:11: a quote opens here"),
+    "duplicate columns": (
+        GOOD.replace(b"petal_width", b"petal_length", 1),
+        "columns 2 and 3 are both called 'petal_length'",
+    ),
+    "missing column": (GOOD.replace(b"colour", b"color", 1), "lacks colour (there is color)"),
+    "oversized field": (replaced(b"f5,", b"f" * (2 << 20) + b","), "a field of more than 1 MiB"),
+    "infinite numbers": (replaced(b"4.5", b"inf"), "petal_length: not a finite number"),
+    "contract broken": (replaced(b"4.5", b"-4.5", 30), "petal_length: below 0 (10)"),
+    "single class": (replaced(b",no", b",yes"), "All 400 rows have the same label"),
+    "label never maps": (
+        replaced(b",no", b",N").replace(b",yes", b",Y"),
+        "No value of the label 'is_virginica' can be used: it holds 'Y' (266), 'N' (134)",
+    ),
+    "nothing but a byte order mark": (codecs.BOM_UTF8, "flowers.csv: the file is empty"),
+}  # fmt: skip
+
+
+def standing(project: Project) -> dict[str, str]:
+    """Digests of all that earlier runs left: store and registry."""
+    return {
+        str(path.relative_to(project.home)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(project.home.rglob("*"))
+        if path.is_file() and not path.name.startswith("ledger.db")
+    }
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with a dataset from good data."""
+    project = Project(tmp_path_factory.mktemp("hostile"))
+    project.add("flowers", FLOWERS)
+    write_flowers(project.root / "flowers.csv")
+    project.ask("prepare", "flowers", "--run-id", "good")
+    return project
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_data_is_refused_and_nothing_stored_is_lost(project: Project, kind: str) -> None:
+    content, headline = HOSTILE[kind]
+    before, file = standing(project), project.root / "flowers.csv"
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_bytes(content)
+    error = project.ask("prepare", "flowers", "--run-id", "bad", expect=ExitCode.WRONG_INPUT)[
+        "error"
+    ]
+    assert error["type"] == "DataError"
+    assert headline in error["headline"]
+    assert error["hint"]
+    assert standing(project) == before
+
+
+def test_a_million_columns_cost_neither_memory_nor_time(project: Project) -> None:
+    names = b",".join(b"c%d" % i for i in range(1_000_000))
+    row = b",".join([b"1"] * 1_000_000)
+    (project.root / "flowers.csv").write_bytes(names + b"\n" + row + b"\n")
+    memory, seconds = _measure(project)
+    assert memory < 400 << 20
+    assert seconds < 10
+
+
+def _measure(project: Project) -> tuple[int, float]:
+    """Run `prepare` to its refusal and return peak memory in bytes, and seconds."""
+    started = time.monotonic()
+    process = project.start("prepare", "flowers", "--run-id", "bad", "--json")
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.stdout is not None
+    answer = process.stdout.read()
+    process.communicate()
+    assert process.returncode == ExitCode.WRONG_INPUT
+    assert "at most 10000 columns" in answer
+    return usage.ru_maxrss * 1024, seconds
+
+
+def test_a_glob_over_a_folder_without_files_is_refused(project: Project, tmp_path: Path) -> None:
+    source = {"name": "flowers", "csv": {"path": f"{tmp_path}/*.csv"}}
+    data = FLOWERS["data"] | {"sources": [source]}
+    project.add("weeds", FLOWERS | {"data": data})
+    answer = project.ask("prepare", "weeds", "--run-id", "bad", expect=ExitCode.WRONG_INPUT)
+    assert "there is no such file" in answer["error"]["headline"]
