@@ -1,0 +1,354 @@
+"""The model server against an empty Flask route and against `model.predict` in a handler.
+
+`python -m benchmarks.serve`. Every server runs under the same gunicorn settings, one worker, pinned to one
+core; the client has another core, keeps its connections open and sends the next request as soon as the
+last one is answered. Servers take turns in short rounds, so that a busy moment of the machine meets all of
+them; the best round of each counts.
+"""
+
+import argparse
+import json
+import os
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+COLUMNS = 30
+CONNECTIONS = 4
+GOALS = {"share of an empty route": 0.6, "times model.predict": 100, "p99 ms": 5.0, "MB": 120,
+         "ready s": 0.5}  # fmt: skip
+MORE_IS_BETTER = ("share of an empty route", "times model.predict")
+
+
+# What is served
+
+
+def record() -> dict[str, float]:
+    """One record, with names and digits as long as the medical example's."""
+    return {f"mean concave points {i}": round(14.127292 + i / 7, 4) for i in range(COLUMNS)}
+
+
+def write_bundle(folder: Path) -> Path:
+    """Write a bundle of 30 columns, a contract, a fill and a dense network 30-64-32-1."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    from lastmile.bundle.signature import Signature
+    from lastmile.features.schema import Column, ColumnKind, Schema
+    from lastmile.features.steps import ContractStep, FillStep
+    from lastmile.features.transform import Cleaning, Encoding, Transform
+
+    columns = tuple(Column(name, ColumnKind.NUMBER, 0.0, 5000.0) for name in record())
+    cleaning = Cleaning(
+        Schema(columns), (ContractStep(), FillStep(dict.fromkeys(list(record())[:5], 1.0)))
+    )
+    encoding = Encoding((14.0,) * COLUMNS, (3.5,) * COLUMNS, ())
+    signature = Signature.of("bench", "binary", cleaning.schema, ("benign", "malignant"))
+    random = np.random.default_rng(0)
+    nodes, weights, last = [], [], "x"
+    widths = (COLUMNS, 64, 32, 1)
+    for i, (rows, width) in enumerate(pairwise(widths)):
+        matrix = random.normal(scale=0.1, size=(rows, width)).astype(np.float32)
+        weights += [numpy_helper.from_array(matrix, f"w{i}"),
+                    numpy_helper.from_array(np.zeros(width, np.float32), f"b{i}")]  # fmt: skip
+        activation = "Relu" if width > 1 else "Sigmoid"
+        nodes += [helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [f"z{i}"]),
+                  helper.make_node(activation, [f"z{i}"], [f"a{i}"])]  # fmt: skip
+        last = f"a{i}"
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "dense", [value("x", TensorProto.FLOAT, ["rows", COLUMNS])],
+        [value(last, TensorProto.FLOAT, ["rows", 1])], weights,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    (folder / "transform.json").write_text(Transform(cleaning, encoding).to_json())
+    (folder / "signature.json").write_text(signature.to_json())
+    return folder
+
+
+def empty_app() -> Any:
+    """The least that Flask can do."""
+    from flask import Flask
+
+    app = Flask("empty")
+
+    @app.get("/")
+    def empty() -> str:
+        return ""
+
+    return app
+
+
+def keras_app() -> Any:
+    """What tutorials do: the same network, `model.predict` in the handler."""
+    import keras
+    import numpy as np
+    from flask import Flask, jsonify, request
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((COLUMNS,)), layers.Dense(64, activation="relu"),
+         layers.Dense(32, activation="relu"), layers.Dense(1, activation="sigmoid")]
+    )  # fmt: skip
+    model.predict(np.zeros((1, COLUMNS), "float32"), verbose=0)
+    app = Flask("keras")
+
+    @app.post("/predict")
+    def predict() -> Any:
+        rows = [list(row.values()) for row in request.get_json()["instances"]]
+        return jsonify(predictions=model.predict(np.array(rows, "float32"), verbose=0).tolist())
+
+    return app
+
+
+def run_app(kind: str, port: int) -> None:
+    """Serve one of the apps above just as the model server is served."""
+    from gunicorn.app.base import BaseApplication
+
+    from lastmile.serve.limits import Limits
+    from lastmile.serve.server import ServerSettings, gunicorn_options, listen
+
+    settings = ServerSettings(pointer=Path(), port=port, limits=Limits())
+    options = gunicorn_options(settings, listen("127.0.0.1", port).detach())
+
+    class Server(BaseApplication):
+        def load_config(self) -> None:
+            for name, value in options.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return empty_app() if kind == "empty" else keras_app()
+
+    Server().run()
+
+
+# How it is measured
+
+
+@dataclass
+class Server:
+    """A started server and what a client sends to it."""
+
+    name: str
+    port: int
+    request: bytes
+    seconds_to_ready: float
+    memory_mb: float = 0.0
+    rate: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+def build_request(method: str, path: str, body: bytes = b"") -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+@contextmanager
+def started(
+    name: str, command: list[str], port: int, probe: str, request: bytes, core: int
+) -> Iterator[Server]:
+    """Start a server on a core; wait until it answers the probe with 200."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # inherited by the child
+    begin = time.perf_counter()
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    finally:
+        os.sched_setaffinity(0, own)
+    try:
+        while not answers(port, probe):
+            if process.poll() is not None or time.perf_counter() - begin > 60:
+                raise SystemExit(f"{name} did not start: {' '.join(command)}")
+            time.sleep(0.005)
+        yield Server(name, port, request, time.perf_counter() - begin)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def answers(port: int, path: str) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(build_request("GET", path))
+            return b" 200 " in connection.recv(4096)
+    except OSError:
+        return False
+
+
+def worker_memory_mb(port: int) -> float:
+    """Resident memory of the worker that listens on a port, the child of the process that we started."""
+    import psutil
+
+    found = [
+        process.memory_info().rss
+        for process in psutil.Process().children(recursive=True)
+        if process.parent() != psutil.Process()
+        and any(
+            c.laddr.port == port for c in process.net_connections("tcp") if c.status == "LISTEN"
+        )
+    ]
+    return max(found) / 1e6
+
+
+def load(server: Server, seconds: float, connections: int) -> tuple[float, list[float]]:
+    """Return requests per second and each request's milliseconds; every answer must be a 200."""
+    selector = selectors.DefaultSelector()
+    sent: dict[socket.socket, float] = {}
+    for _ in range(connections):
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(connection, selectors.EVENT_READ)
+        sent[connection] = time.perf_counter()
+        connection.sendall(server.request)
+    latencies: list[float] = []
+    begin = time.perf_counter()
+    while (now := time.perf_counter()) - begin < seconds:
+        for key, _ in selector.select(1.0):
+            connection = key.fileobj
+            assert isinstance(connection, socket.socket)
+            read_answer(connection, server.name)
+            now = time.perf_counter()
+            latencies.append(1000 * (now - sent[connection]))
+            sent[connection] = now
+            connection.sendall(server.request)
+    elapsed = time.perf_counter() - begin
+    selector.close()
+    for connection in sent:
+        connection.close()
+    return len(latencies) / elapsed, latencies
+
+
+def read_answer(connection: socket.socket, name: str) -> bytes:
+    answer = connection.recv(65536)
+    while (end := answer.find(b"\r\n\r\n")) < 0:
+        answer += connection.recv(65536)
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"{name} answered {answer[:300]!r}")
+    at = answer.find(b"Content-Length: ")
+    length = int(answer[at + 16 : answer.find(b"\r", at)])
+    while len(answer) < end + 4 + length:
+        answer += connection.recv(65536)
+    return answer[end + 4 :]
+
+
+def measure(servers: list[Server], seconds: float, rounds: int, connections: int) -> None:
+    for _ in range(rounds):
+        for server in servers:
+            rate, latencies = load(server, seconds, connections)
+            if rate > server.rate:
+                cuts = statistics.quantiles(latencies, n=100)
+                server.rate, server.p50_ms, server.p99_ms = rate, cuts[49], cuts[98]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(seconds: float, rounds: int, with_keras: bool) -> dict[str, float]:
+    """Measure everything; return the figures that have a goal."""
+    cores = sorted(os.sched_getaffinity(0))
+    core = cores[-1]
+    os.sched_setaffinity(0, {cores[0]})  # the client's
+    body = json.dumps({"instances": [record()]}).encode()
+    post, this = build_request("POST", "/predict", body), [sys.executable, "-m", "benchmarks.serve"]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pointer = folder / "pointer.json"
+        bundle = write_bundle(folder / "bundle")
+        served = {"name": "bench", "version": 1, "release": 1, "bundle": str(bundle)}
+        pointer.write_text(json.dumps(served))
+        ports = [free_port() for _ in range(3)]
+        serve = [sys.executable, "-m", "lastmile.serve", "--pointer", str(pointer), "--port"]
+        lastmile = stack.enter_context(
+            started(
+                "Lastmile /predict, 30 columns",
+                [*serve, str(ports[0])],
+                ports[0],
+                "/readyz",
+                post,
+                core,
+            )
+        )
+        empty = stack.enter_context(
+            started(
+                "empty Flask route",
+                [*this, "--app", "empty", "--port", str(ports[1])],
+                ports[1],
+                "/",
+                build_request("GET", "/"),
+                core,
+            )
+        )
+        servers = [empty, lastmile]
+        measure(servers, seconds, rounds, CONNECTIONS)
+        if with_keras:
+            keras = stack.enter_context(
+                started(
+                    "Flask with model.predict",
+                    [*this, "--app", "keras", "--port", str(ports[2])],
+                    ports[2],
+                    "/nothing",
+                    post,
+                    core,
+                )
+            )
+            measure([keras], seconds, 1, CONNECTIONS)
+            servers.append(keras)
+        for server in servers:
+            server.memory_mb = worker_memory_mb(server.port)
+    print_table(servers)
+    figures = {
+        "share of an empty route": lastmile.rate / empty.rate,
+        "p99 ms": lastmile.p99_ms,
+        "MB": lastmile.memory_mb,
+        "ready s": lastmile.seconds_to_ready,
+    }
+    if with_keras:
+        figures["times model.predict"] = lastmile.rate / servers[-1].rate
+    for name, value in figures.items():
+        bound = "at least" if name in MORE_IS_BETTER else "at most"
+        print(f"{name}: {value:.2f} (goal: {bound} {GOALS[name]:g})")
+    return figures
+
+
+def print_table(servers: list[Server]) -> None:
+    print(f"{'one worker, one core, ' + str(CONNECTIONS) + ' connections':36}"
+          f"{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'MB':>7}{'ready s':>9}")  # fmt: skip
+    for s in servers:
+        print(f"{s.name:36}{s.rate:9.0f}{s.p50_ms:9.2f}{s.p99_ms:9.2f}{s.memory_mb:7.0f}"
+              f"{s.seconds_to_ready:9.2f}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--app", choices=("empty", "keras"), help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=2.0, help="per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-keras", action="store_true", help="leave model.predict out")
+    given = parser.parse_args()
+    if given.app:
+        run_app(given.app, given.port)
+    else:
+        run(given.seconds, given.rounds, not given.no_keras)
+
+
+if __name__ == "__main__":
+    main()
