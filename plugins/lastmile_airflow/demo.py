@@ -80,6 +80,7 @@ def demo_environment(settings: "Settings") -> dict[str, str]:
         "LASTMILE_ROOT": str(settings.root.resolve()),
         "LASTMILE_HOME": str(settings.home_path),
         "LASTMILE_CONNECTION_LOANS_DB": f"sqlite:///{_examples(settings) / 'loans.db'}",
+        "CREDIT_RISK_APPLICATIONS": str(_examples(settings) / "applications.csv"),
     }
 
 
@@ -158,7 +159,7 @@ def show_failure(rest: AirflowRest, screen: Screen, run_id: str) -> None:
 
 
 def _examples(settings: "Settings") -> Path:
-    return settings.root.resolve() / ".lastmile" / "examples"
+    return settings.home_path / "examples"
 
 
 def _is_ours(dag: dict[str, Any]) -> bool:
@@ -175,7 +176,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lastmile_airflow.demo", description=__doc__)
     parser.add_argument("what", choices=["start", "stop"])
     screen = Screen()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # Airflow has set up its own, and would show the ledger's migrations between our lines.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int({"start": start, "stop": stop}[parser.parse_args().what](screen))

@@ -1,6 +1,7 @@
 """Follows one run in Airflow and shows each stage's progress, state and time."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ STEPS = {PREPARE: "prepare", TRAIN: "train", JUDGE: "evaluate", APPROVE: "approv
 
 MOST_FACTS = 6
 AIRFLOWS_OWN = "Task failed with exception"
+_DIGEST = re.compile(r"[0-9a-f]{32,64}(-dirty)?")
 DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -85,6 +87,8 @@ class Follower:
         if "headline" in result:
             return str(result["headline"])
         facts = result.get("summary", {})
+        if "reason" in facts:
+            return str(facts["reason"])
         parts = [f"{key} {_short(value)}" for key, value in facts.items() if value is not None]
         if result.get("reused_from"):
             parts.insert(0, f"reused from {result['reused_from']}")
@@ -110,7 +114,9 @@ class Follower:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)[:40]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)[:12] if _DIGEST.fullmatch(str(value)) else str(value)
 
 
 def error_lines(rest: AirflowRest, dag_id: str, run_id: str) -> list[str]:

@@ -36,8 +36,8 @@ def run_params() -> dict[str, Param]:
             description="Prepare, train and judge the candidate, but package and release nothing.",
         ),
         "reason": Param(
-            "",
-            type="string",
+            None,  # the form would call an empty text an error
+            type=["null", "string"],
             maxLength=500,
             title="Reason",
             description="Why you start this run. It goes into the model's passport.",
@@ -60,7 +60,7 @@ def run_options(params: Mapping[str, Any], dag_run: Any) -> RunOptions:
             workers=params.get("workers"),
             force=params.get("force", False),
             dry_run=params.get("dry_run", False),
-            reason=params.get("reason", ""),
+            reason=params.get("reason") or "",
             requested_by=requested_by(dag_run),
         )
     except ValidationError as error:

@@ -51,6 +51,10 @@ class AirflowRest:
         """Return one run."""
         return dict(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
 
+    def set_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """End a run by hand, as `success` or `failed`."""
+        self._ask("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": state})
+
     def runs(self, dag_id: str, **filters: Any) -> list[dict[str, Any]]:
         """Return runs, newest first; `~` for all DAGs. Filters as in Airflow's reference."""
         found = self._ask(

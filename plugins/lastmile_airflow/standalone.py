@@ -85,6 +85,8 @@ def airflow_environment(home: Path, port: int, extra: dict[str, str]) -> dict[st
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        # A supervisor that misses its task's last words sees the end at its next heartbeat: 5 s.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # The sweep asks the REST API which runs failed.
         f"AIRFLOW_CONN_{API_CONNECTION.upper()}": (
             f"http://{USER}:{quote(write_password(home))}@127.0.0.1:{port}"

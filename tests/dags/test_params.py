@@ -28,7 +28,7 @@ def test_the_defaults_are_valid_and_want_nothing_special() -> None:
         "workers": None,
         "force": False,
         "dry_run": False,
-        "reason": "",
+        "reason": None,
     }
 
 
