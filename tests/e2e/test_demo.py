@@ -70,7 +70,7 @@ def test_the_curl_line_works_when_pasted(first: str) -> None:
     lines = first.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("curl "))
     pasted = subprocess.run(
-        lines[at], shell=True, capture_output=True, text=True, check=True, timeout=30
+        ["bash", "-c", lines[at]], capture_output=True, text=True, check=True, timeout=30
     )
     assert json.loads(pasted.stdout) == json.loads(lines[at + 1])
     assert json.loads(pasted.stdout)["model"] == "medical_diagnosis"

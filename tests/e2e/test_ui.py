@@ -10,8 +10,9 @@ from lastmile.run import StageName
 from project import wait_until
 
 if TYPE_CHECKING:
-    from conftest import EmbeddedAirflow
     from playwright.sync_api import Page
+
+    from conftest import EmbeddedAirflow
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
