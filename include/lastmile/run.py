@@ -5,6 +5,7 @@ else calls the stage in a scratch folder, stores what it made, and writes a `Sta
 a killed stage leaves nothing half done and the next try starts it anew or takes its result over.
 """
 
+import errno
 import hashlib
 import importlib
 import importlib.metadata
@@ -27,7 +28,14 @@ import psutil
 from pydantic import Field
 
 import lastmile
-from lastmile.errors import ArtefactError, ExitCode, LastmileError, PermanentError, SettingsError
+from lastmile.errors import (
+    ArtefactError,
+    ExitCode,
+    LastmileError,
+    PermanentError,
+    SettingsError,
+    StoreError,
+)
 from lastmile.ledger.ledger import Ledger, StageRun
 from lastmile.pipeline.base import Strict
 from lastmile.pipeline.definition import Pipeline
@@ -35,6 +43,9 @@ from lastmile.settings import MOST_WORKERS, Settings
 from lastmile.store import ArtefactRef, Store, digest_of
 
 log = logging.getLogger(__name__)
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the operating system says of a full disk or a used-up quota."""
 
 
 class StageName(StrEnum):
@@ -292,14 +303,23 @@ def _scratch_folder(name: StageName, settings: Settings) -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-{os.getpid()}-", dir=home))
     except OSError as error:
-        raise SettingsError(
-            f"There is no room to work in {home}: {error.strerror or error}.",
-            "Free some space and see that this user may write there, or set LASTMILE_HOME.",
-        ) from error
+        raise _no_room(home, error) from error
     try:
         yield folder
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise _no_room(home, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_room(home: Path, error: OSError) -> LastmileError:
+    kind = StoreError if error.errno in FULL else SettingsError
+    return kind(
+        f"There is no room to work in {home}: {error.strerror or error}.",
+        "Free some space and see that this user may write there, or set LASTMILE_HOME.",
+    )
 
 
 def _note_timing(context: Context, record: StageRecord) -> None:
