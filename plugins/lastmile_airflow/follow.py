@@ -1,12 +1,12 @@
 """Follows one run in Airflow and shows each stage's progress, state and time."""
 
 import json
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lastmile.cli import text
 from lastmile_airflow.operators import (
     ANNOUNCE,
     APPROVE,
@@ -28,7 +28,6 @@ STEPS = {PREPARE: "prepare", TRAIN: "train", JUDGE: "evaluate", APPROVE: "approv
 
 MOST_FACTS = 6
 AIRFLOWS_OWN = "Task failed with exception"
-_DIGEST = re.compile(r"[0-9a-f]{32,64}(-dirty)?")
 DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -86,10 +85,7 @@ class Follower:
         result = self._rest.xcom(self._dag_id, self._run_id, task["task_id"]) or {}
         if "headline" in result:
             return str(result["headline"])
-        facts = result.get("summary", {})
-        if "reason" in facts:
-            return str(facts["reason"])
-        parts = [f"{key} {_short(value)}" for key, value in facts.items() if value is not None]
+        parts = text.facts(result.get("summary", {}))
         if result.get("reused_from"):
             parts.insert(0, f"reused from {result['reused_from']}")
         return ", ".join(parts[:MOST_FACTS])
@@ -111,12 +107,6 @@ class Follower:
             if words:
                 return words
         return "starting"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)[:12] if _DIGEST.fullmatch(str(value)) else str(value)
 
 
 def error_lines(rest: AirflowRest, dag_id: str, run_id: str) -> list[str]:

@@ -1,6 +1,7 @@
 """How results look in a terminal. Every renderer is pure: a value in, text out."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from lastmile.cli.serve import ServedModels
 
 Shown = TypeVar("Shown", bound=Strict)
+
+_DIGEST = re.compile(r"[0-9a-f]{32,64}(-dirty)?")
 
 SIGNS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNSURE: "?"}
 
@@ -42,6 +45,19 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> str:
 def figure(value: float | None) -> str:
     """A metric or a threshold, short."""
     return "-" if value is None else f"{value:.4g}"
+
+
+def facts(summary: Mapping[str, object]) -> list[str]:
+    """A stage's facts, each short; a sentence that says it all stands for the others."""
+    if "reason" in summary:
+        return [str(summary["reason"])]
+    return [f"{name} {_short(fact)}" for name, fact in summary.items() if fact is not None]
+
+
+def _short(fact: object) -> str:
+    if isinstance(fact, float):
+        return f"{fact:.4g}"
+    return str(fact)[:12] if _DIGEST.fullmatch(str(fact)) else str(fact)
 
 
 def verdict(value: Verdict) -> str:
@@ -72,9 +88,8 @@ def checked(value: "Checked") -> str:
 def stage_done(value: StageRecord) -> str:
     """What a stage did, in a few lines."""
     how = f"reused from run {value.reused_from}" if value.reused_from else "done"
-    facts = [f"  {name}: {fact}" for name, fact in value.summary.items()]
     head = f"{value.stage} {how} in {value.wall_seconds:.1f} s -> {value.artefact}"
-    return "\n".join([head, *facts])
+    return "\n".join([head, *(f"  {fact}" for fact in facts(value.summary))])
 
 
 def ran(value: "RunOutcome") -> str:
@@ -84,7 +99,7 @@ def ran(value: "RunOutcome") -> str:
             record.stage,
             f"{record.wall_seconds:.1f} s",
             f"reused from {record.reused_from}" if record.reused_from else "done",
-            ", ".join(f"{name} {fact}" for name, fact in record.summary.items()),
+            ", ".join(facts(record.summary)),
         )
         for record in value.stages
     ]
