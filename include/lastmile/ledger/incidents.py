@@ -11,7 +11,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from lastmile.ledger.engine import in_utc
-from lastmile.ledger.tables import incidents, outbox, sightings
+from lastmile.ledger.tables import incidents, outbox, releases, sightings
 from lastmile.pipeline.base import Strict
 
 IncidentStatus = Literal["open", "recovered", "noted"]
@@ -175,11 +175,13 @@ def newest_message_at(connection: sa.Connection, incident_id: int, channel: str)
     return in_utc(row)["created_at"] if row else None
 
 
-def champion_version(connection: sa.Connection, pipeline: str) -> int | None:
-    """Return the version that answers now; None before the first release."""
-    from lastmile.ledger.tables import releases
-
-    query = sa.select(releases.c.version).where(
-        releases.c.pipeline == pipeline, releases.c.status == "serving"
+def find_champion(connection: sa.Connection, pipeline: str) -> tuple[int, str] | None:
+    """Return the version that answers now and the run that released it; None before the first release."""
+    query = (
+        sa.select(releases.c.version, releases.c.run_id)
+        .where(releases.c.pipeline == pipeline, releases.c.status == "serving")
+        .order_by(releases.c.id.desc())
+        .limit(1)
     )
-    return connection.execute(query.order_by(releases.c.id.desc()).limit(1)).scalar()
+    row = connection.execute(query).first()
+    return (row.version, row.run_id) if row else None

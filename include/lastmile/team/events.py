@@ -15,6 +15,8 @@ from lastmile.store import canonical_json
 LONGEST_HEADLINE = 1000
 LONGEST_TEXT = 2000
 MOST_FACTS = 40
+NAMES = {"pipeline": 63, "run_id": 250, "stage": 63, "error_class": 200, "owner": 255}
+"""What names an event's origin, and how long the ledger takes it. Airflow allows longer ones."""
 
 
 class Kind(StrEnum):
@@ -26,7 +28,7 @@ class Kind(StrEnum):
     NEEDS_HUMAN = "needs_human"
     RELEASE = "release"
     UNCHANGED = "unchanged"
-    """The candidate is the champion: nothing to release."""
+    """There was nothing to release: the candidate is the champion, or a person has taken it back."""
     DRY_RUN = "dry_run"
 
     @property
@@ -74,6 +76,7 @@ class Event(Strict):
 
         return self.model_copy(
             update={
+                **{name: short(getattr(self, name), longest) for name, longest in NAMES.items()},
                 "headline": short(self.headline, LONGEST_HEADLINE),
                 "impact": short(self.impact),
                 "hint": short(self.hint),

@@ -39,6 +39,7 @@ CHANNELS = {
 
 FIRST_HALF = {"prepare", "train", "evaluate"}
 """The stages that every run passes that comes to a verdict."""
+STAGES = FIRST_HALF | {"package", "deploy"}
 
 LONGEST_KEY = 300
 MOST_TRIES = 10
@@ -199,11 +200,14 @@ def _record(connection: "Connection", event: Event, key: str, now: datetime) -> 
 
 
 def _impact(connection: "Connection", event: Event) -> str:
-    from lastmile.ledger.incidents import champion_version
+    from lastmile.ledger.incidents import find_champion
 
-    version = champion_version(connection, event.pipeline)
-    if version is None:
-        return "No version of this model answers yet."
+    champion = find_champion(connection, event.pipeline)
+    if champion is None:  # what is no stage may be a house-keeping DAG's, which has no model
+        return "No version of this model answers yet." if event.stage in STAGES else ""
+    version, released_by = champion
+    if released_by == event.run_id:  # it broke later, as in telling the team
+        return f"Version {version} answers: this run released it before it failed."
     return f"Version {version} still answers; nothing was released."
 
 

@@ -4,6 +4,7 @@ Two nets: the secrets that this process itself knows (its connections and passwo
 the shapes that secrets have.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -73,12 +74,25 @@ def known_secrets(environment: Mapping[str, str] | None = None) -> tuple[str, ..
     found: set[str] = set()
     for name, value in (os.environ if environment is None else environment).items():
         if name.startswith((CONNECTION_PREFIX, "AIRFLOW_CONN_")):
-            found |= {value, *_secrets_of_url(value)}
+            found |= {value, *_secrets_of_url(value), *_secrets_of_json(value)}
         elif "://" in value:
             found |= _secrets_of_url(value)
         elif re.fullmatch(_NAME, name, re.IGNORECASE) and name not in _NO_SECRETS:
             found.add(value)
     return tuple(sorted((s for s in found if len(s) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+def _secrets_of_json(value: str) -> set[str]:
+    """Airflow's connections may be JSON, and `extra` in them JSON again."""
+    try:
+        connection = json.loads(value)
+    except ValueError:
+        return set()
+    if not isinstance(connection, dict):
+        return set()
+    found = {v for k, v in connection.items() if isinstance(v, str) and re.fullmatch(_NAME, k)}
+    extra = connection.get("extra")
+    return found | _secrets_of_json(extra if isinstance(extra, str) else json.dumps(extra))
 
 
 def _secrets_of_url(url: str) -> set[str]:

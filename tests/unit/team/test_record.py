@@ -143,6 +143,34 @@ def test_a_failure_says_what_users_feel(ledger: Ledger, make_event: MakeEvent) -
     assert impacts[2] == "Version 12 still answers; nothing was released."
 
 
+def test_a_failure_after_the_release_does_not_deny_it(
+    ledger: Ledger, make_event: MakeEvent
+) -> None:
+    release = ledger.add_release(
+        pipeline="credit_risk", version=12, bundle="b", candidate="c", run_id="night 1",
+        target="process", status="deploying", address=None, reason="",
+    )  # fmt: skip
+    ledger.set_serving(release, "http://x")
+    record(ledger, make_event(run_id="night 1", stage="announce"), "k1")
+    event = Message.model_validate(all_messages(ledger)[0].body).event
+    assert event.impact == "Version 12 answers: this run released it before it failed."
+
+
+def test_what_has_no_model_says_nothing_of_one(ledger: Ledger, make_event: MakeEvent) -> None:
+    record(ledger, make_event(pipeline="lastmile_deliver", stage="deliver"), "k1")
+    assert Message.model_validate(all_messages(ledger)[0].body).event.impact == ""
+
+
+def test_names_that_airflow_allows_and_the_ledger_does_not_are_cut(
+    ledger_url: str, make_event: MakeEvent
+) -> None:
+    ledger = Ledger(ledger_url)
+    long = "x" * 250
+    event = make_event(pipeline=long, stage=long, run_id="r" * 900 + "\x00", owner=long * 2)
+    assert record(ledger, event, "k1").occurrences == 1
+    assert record(ledger, event, "k2").occurrences == 2
+
+
 def test_no_secret_and_no_control_character_reaches_the_ledger(
     ledger: Ledger, make_event: MakeEvent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

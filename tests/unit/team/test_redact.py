@@ -100,6 +100,20 @@ def test_what_this_process_knows_is_hidden_in_any_form() -> None:
     assert redact(harmless, known) == harmless
 
 
+def test_a_connection_may_be_json() -> None:
+    known = known_secrets(
+        {
+            "AIRFLOW_CONN_JIRA": '{"conn_type": "http", "host": "site.example.org",'
+            ' "password": "json-s3cret", "extra": {"client_secret": "extra-s3cret", "timeout": 5}}',
+            "AIRFLOW_CONN_DB": '{"extra": "{\\"api_key\\": \\"inner-s3cret\\"}", "login": null}',
+            "AIRFLOW_CONN_ODD": "[1, 2, 3, 4, 5]",
+        }
+    )
+    for secret in ("json-s3cret", "extra-s3cret", "inner-s3cret"):
+        assert redact(f"it was {secret}", known) == "it was ***"
+    assert redact("site.example.org", known) == "site.example.org"
+
+
 def test_redaction_of_a_long_text_takes_no_time() -> None:
     import time
 
