@@ -7,15 +7,15 @@ from lastmile.artefacts.verdict import Decision, Metric, Outcome, Verdict
 from lastmile.errors import PermanentError, StoreError
 from lastmile.ledger.ledger import Release
 from lastmile.run import Context, StageName, StageRecord
-from lastmile.team.changes import changes_since, last_release
+from lastmile.team.changes import changes_since, last_release, own_release
 from lastmile.team.events import Event, Kind
-from lastmile.team.evidence import read_passport, read_records, read_verdict
+from lastmile.team.evidence import read_passport, read_records, read_released, read_verdict
 from lastmile.team.record import presentable, record
 from lastmile.team.spool import spool
 
 log = logging.getLogger(__name__)
 
-STATUSES_OF_SUCCESS = {"serving", "superseded"}
+SAID = {Outcome.FAIL: "failed", Outcome.UNSURE: "is unsure"}
 
 
 def announce(context: Context) -> Event:
@@ -24,6 +24,7 @@ def announce(context: Context) -> Event:
     Raises:
         PermanentError: The run has not come to an end that could be told: a stage is missing.
         ArtefactError: What a stage left is missing or altered.
+        StoreError: The ledger or the store cannot be read.
     """
     event, bundle = _read_end(context)
     event = presentable(event)
@@ -42,10 +43,13 @@ def _read_end(context: Context) -> tuple[Event, str]:
     champion = context.ledger.champion(context.pipeline.name)
     if verdict.decision is not Decision.PROMOTE:
         return _judged(context, verdict, champion), verdict.bundle
-    if (release := _release_of(context)) is not None:
+    if (release := own_release(context)) is not None:
         return _released(context, verdict, release), verdict.bundle
     if champion is not None and champion.bundle == verdict.bundle:
         return _unchanged(context, verdict, champion), verdict.bundle
+    if (deployed := read_records(context).get(StageName.DEPLOY)) is not None:
+        outcome = read_released(context, deployed.artefact)
+        return _held_back(context, verdict, champion, outcome.reason), verdict.bundle
     if context.options.dry_run:
         return _dry_run(context, verdict, champion), verdict.bundle
     raise PermanentError(
@@ -66,7 +70,7 @@ def _judged(context: Context, verdict: Verdict, champion: Release | None) -> Eve
     else:
         headline = f"The verdict needs a human: {reasons}."
         hint = f"See the report; then give more test data, or change the gate in {file}; run again."
-    facts = {f"Check '{check.name}' {check.outcome}": check.reason for check in against}
+    facts = {f"Check '{check.name}' {SAID[check.outcome]}": check.reason for check in against}
     return _event(
         context,
         Kind.REJECTION if is_rejected else Kind.NEEDS_HUMAN,
@@ -107,6 +111,19 @@ def _unchanged(context: Context, verdict: Verdict, champion: Release) -> Event:
         f"The candidate is version {champion.version}, which answers already: nothing was released.",
         f"Version {champion.version} still answers.",
         "",
+        {"Bundle": verdict.bundle[:12]} | _common_facts(context, verdict),
+    )
+
+
+def _held_back(context: Context, verdict: Verdict, champion: Release | None, reason: str) -> Event:
+    """Deploying was done and released nothing, as for a version that a person has taken back."""
+    return _event(
+        context,
+        Kind.UNCHANGED,
+        "",
+        reason,
+        _still_answers(champion),
+        f"To release it all the same: lastmile run {context.pipeline.name} --force",
         {"Bundle": verdict.bundle[:12]} | _common_facts(context, verdict),
     )
 
@@ -208,17 +225,3 @@ def _still_answers(champion: Release | None) -> str:
     if champion is None:
         return "No version of this model answers yet."
     return f"Version {champion.version} still answers; nothing was released."
-
-
-def _release_of(context: Context) -> Release | None:
-    """Return the release that this run made."""
-    if StageName.DEPLOY not in read_records(context):
-        return None
-    return next(
-        (
-            release
-            for release in context.ledger.releases(context.pipeline.name)
-            if release.run_id == context.run_id and release.status in STATUSES_OF_SUCCESS
-        ),
-        None,
-    )

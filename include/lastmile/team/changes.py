@@ -4,8 +4,9 @@ from typing import Any
 
 from lastmile.artefacts.dataset import Dataset, SourceRows
 from lastmile.artefacts.passport import Passport
-from lastmile.errors import LastmileError
+from lastmile.errors import LastmileError, PipelineFileError
 from lastmile.ledger.ledger import Release
+from lastmile.pipeline.load import find_pipeline, read_pipeline
 from lastmile.run import Context
 from lastmile.store import ArtefactRef
 from lastmile.team.evidence import read_passport
@@ -14,16 +15,27 @@ SHOWN = 12
 """Characters of a digest that people compare."""
 
 
+SERVED = frozenset({"serving", "superseded"})
+"""Statuses of a release that went into service."""
+
+
+def own_release(context: Context) -> Release | None:
+    """Return the newest release that this run put into service."""
+    return next((r for r in _served(context) if r.run_id == context.run_id), None)
+
+
 def last_release(context: Context) -> Release | None:
-    """Return the newest release before this run that went into service."""
-    return next(
-        (
-            release
-            for release in context.ledger.releases(context.pipeline.name)
-            if release.run_id != context.run_id and release.status in {"serving", "superseded"}
-        ),
-        None,
-    )
+    """Return the newest release that went into service before this run's own.
+
+    A run may be told of late, when another has released already.
+    """
+    own = own_release(context)
+    before = (r for r in _served(context) if r.run_id != context.run_id)
+    return next((r for r in before if own is None or r.id < own.id), None)
+
+
+def _served(context: Context) -> list[Release]:
+    return [r for r in context.ledger.releases(context.pipeline.name) if r.status in SERVED]
 
 
 def changes_since(
@@ -35,7 +47,7 @@ def changes_since(
         context: The run.
         release: The one to compare with; None before the first.
         dataset: This run's.
-        passport: This run's; None where it was not packaged. Then data and settings are compared alone.
+        passport: This run's; None where it was not packaged. Then data and settings alone are compared.
     """
     if release is None:
         return {"Changed": "everything: this is the pipeline's first model"}
@@ -44,7 +56,8 @@ def changes_since(
         before = read_passport(context, ArtefactRef(kind="package", digest=release.candidate))
     except LastmileError as error:
         return {label: f"unknown: {error.headline}"}
-    found = [*_data(before.sources, dataset.sources), *_settings(before, passport)]
+    definition = passport.definition if passport else _definition(context)
+    found = [*_data(before.sources, dataset.sources), *_settings(before.definition, definition)]
     if passport is not None:
         found += _code(before, passport)
     return {label: "; ".join(found) or "nothing that the passport knows of"}
@@ -63,10 +76,17 @@ def _data(before: tuple[SourceRows, ...], now: tuple[SourceRows, ...]) -> list[s
     return said
 
 
-def _settings(before: Passport, now: Passport | None) -> list[str]:
-    if now is None:
-        return []
-    changed = _differing(before.definition, now.definition)
+def _definition(context: Context) -> dict[str, Any]:
+    """Return the pipeline as its file says it, as a passport does: references are not filled in."""
+    try:
+        pipeline = read_pipeline(find_pipeline(context.pipeline.name, context.settings))
+    except PipelineFileError:
+        pipeline = context.pipeline
+    return pipeline.model_dump(mode="json")
+
+
+def _settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    changed = _differing(before, now)
     return [f"settings: {', '.join(changed)}"] if changed else []
 
 

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from lastmile.artefacts.passport import Passport
+from lastmile.artefacts.passport import Passport, Released
 from lastmile.artefacts.verdict import Verdict
 from lastmile.errors import ArtefactError
 from lastmile.pipeline.base import Strict
@@ -38,6 +38,15 @@ def read_passport(context: Context, package: ArtefactRef) -> Passport:
         ArtefactError: It is missing from the store, or altered.
     """
     return _read(context, package, "passport.json", Passport)
+
+
+def read_released(context: Context, deployed: ArtefactRef) -> Released:
+    """Return how deploying ended.
+
+    Raises:
+        ArtefactError: It is missing from the store, or altered.
+    """
+    return _read(context, deployed, "release.json", Released)
 
 
 def _read(context: Context, ref: ArtefactRef, name: str, model: type[Document]) -> Document:
