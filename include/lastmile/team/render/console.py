@@ -23,9 +23,7 @@ def console_text(message: Message, heading: str) -> str:
 
 
 def _row(label: str, text: str, indent: int) -> list[str]:
-    first = "  " + (f"{label}:".ljust(indent) if label else "")
-    if len(first) > indent + 2:
-        first += " "
+    first = "  " + (f"{label}:".ljust(indent - 1) + " " if label else "")
     return textwrap.wrap(
         " ".join(text.split()),
         WIDTH,

@@ -4,14 +4,17 @@ Text nodes are literal there: what people wrote is never markup, a mention or a 
 """
 
 import hashlib
+import json
 from typing import Any
 
 from lastmile.pipeline.base import Strict
-from lastmile.team.events import Action, Kind, Message, cut
-from lastmile.team.render.story import Story, one_line, story
+from lastmile.team.events import LONGEST_TEXT, MOST_FACTS, Kind, Message, cut
+from lastmile.team.render.story import Story, ever_shorter, one_line, story
 
 LONGEST_SUMMARY = 255
 """Jira's limit."""
+LARGEST_DOCUMENT = 32_000
+"""Jira refuses a text beyond 32,767 characters; it does not say that it counts the document's JSON."""
 
 ISSUE_TYPES = {
     Kind.FAILURE: ("Bug", "Incident", "Task"),
@@ -38,19 +41,21 @@ def jira_ticket(message: Message, key: str) -> JiraTicket:
     told, event = story(message), message.event
     return JiraTicket(
         summary=cut(one_line(f"{told.title}: {told.headline}"), LONGEST_SUMMARY),
-        description=_document(told, message, key),
-        labels=("lastmile", event.kind.replace("_", "-"), event.pipeline, message.label),
+        description=_document(told, None, message, key),
+        labels=("lastmile", event.kind.replace("_", "-"), _label(event.pipeline), message.label),
         issue_types=ISSUE_TYPES.get(event.kind, OTHER_ISSUE_TYPES),
     )
+
+
+def _label(text: str) -> str:
+    """Jira refuses a label with blanks."""
+    return "-".join(text.split())
 
 
 def jira_comment(message: Message, key: str) -> dict[str, Any]:
     """Render a message as a comment on the ticket of its cause."""
     told = story(message)
-    body = _document(told, message, key)
-    if message.action is not Action.OPENED:  # a ticket has its title above, a comment has not
-        body["content"].insert(0, _paragraph(_text(one_line(told.title), strong=True)))
-    return body
+    return _document(told, one_line(told.title), message, key)
 
 
 def marker(key: str) -> str:
@@ -58,8 +63,18 @@ def marker(key: str) -> str:
     return f"message {hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
-def _document(told: Story, message: Message, key: str) -> dict[str, Any]:
-    content = [_paragraph(_text(told.headline, strong=True))]
+def _document(told: Story, title: str | None, message: Message, key: str) -> dict[str, Any]:
+    ending = f"{told.footer} · {message.label} · {marker(key)}"
+    versions = (
+        _content(shorter, title, ending) for shorter in ever_shorter(told, LONGEST_TEXT, MOST_FACTS)
+    )
+    content = next(found for found in versions if len(json.dumps(found)) <= LARGEST_DOCUMENT)
+    return {"type": "doc", "version": 1, "content": content}
+
+
+def _content(told: Story, title: str | None, ending: str) -> list[dict[str, Any]]:
+    content = [_paragraph(_text(title, strong=True))] if title else []
+    content.append(_paragraph(_text(told.headline, strong=True)))
     if told.impact:
         content.append(_paragraph(_text(told.impact)))
     if told.hint:
@@ -68,8 +83,8 @@ def _document(told: Story, message: Message, key: str) -> dict[str, Any]:
         content += [_heading("Facts"), _bullets([_fact(*fact) for fact in told.facts])]
     if told.links:
         content += [_heading("Where to look"), _bullets([_link(*link) for link in told.links])]
-    content.append(_paragraph(_text(f"{told.footer} · {message.label} · {marker(key)}")))
-    return {"type": "doc", "version": 1, "content": content}
+    content.append(_paragraph(_text(ending)))
+    return content
 
 
 def _fact(label: str, value: str) -> dict[str, Any]:

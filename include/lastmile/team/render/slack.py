@@ -5,16 +5,19 @@ link and no `*markup*` can come out of a column value or a file name. Only the f
 notifications, is parsed, and there `&`, `<` and `>` are escaped.
 """
 
+import json
 from typing import Any
 
 from lastmile.pipeline.base import Strict
 from lastmile.team.events import Message, cut
-from lastmile.team.render.story import Story, one_line, story
+from lastmile.team.render.story import Story, ever_shorter, one_line, story
 
 LONGEST_HEADER = 150
 """Slack's limit for a header."""
+LARGEST_BLOCKS = 13_000
+"""Slack refuses all blocks of a message together beyond 13,200 characters of JSON."""
 LONGEST_TEXT = 600
-"""Ours, per fact: a message is for reading. The facts in full are in the ticket and the ledger."""
+"""Ours, as `MOST_FACTS` is: a message is for reading. The facts in full are in the ticket and the ledger."""
 MOST_FACTS = 20
 
 
@@ -29,15 +32,10 @@ class SlackMessage(Strict):
 def slack_message(message: Message) -> SlackMessage:
     """Render a message for Slack."""
     told = story(message)
-    header = cut(one_line(told.title), LONGEST_HEADER)
-    elements = [element for element in (_opening(told), _facts(told), _closing(told)) if element]
+    versions = map(_blocks, ever_shorter(told, LONGEST_TEXT, MOST_FACTS))
     return SlackMessage(
         text=escape(cut(f"{one_line(told.title)} - {one_line(told.headline)}", 1000)),
-        blocks=(
-            {"type": "header", "text": _plain(header)},
-            {"type": "rich_text", "elements": elements},
-            {"type": "context", "elements": [_plain(cut(one_line(told.footer), 500))]},
-        ),
+        blocks=next(blocks for blocks in versions if len(json.dumps(blocks)) <= LARGEST_BLOCKS),
     )
 
 
@@ -46,10 +44,19 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _blocks(told: Story) -> tuple[dict[str, Any], ...]:
+    elements = [element for element in (_opening(told), _facts(told), _closing(told)) if element]
+    return (
+        {"type": "header", "text": _plain(cut(one_line(told.title), LONGEST_HEADER))},
+        {"type": "rich_text", "elements": elements},
+        {"type": "context", "elements": [_plain(cut(one_line(told.footer), 250))]},
+    )
+
+
 def _opening(told: Story) -> dict[str, Any]:
-    parts = [_text(cut(told.headline, 1000), bold=True)]
+    parts = [_text(told.headline, bold=True)]
     if told.impact:
-        parts.append(_text("\n" + cut(told.impact, LONGEST_TEXT)))
+        parts.append(_text("\n" + told.impact))
     return _section(parts)
 
 
@@ -57,21 +64,20 @@ def _facts(told: Story) -> dict[str, Any] | None:
     if not told.facts:
         return None
     shown = [
-        _section([_text(f"{label}: ", bold=True), _text(cut(one_line(value), LONGEST_TEXT) or "-")])
-        for label, value in told.facts[:MOST_FACTS]
+        _section([_text(f"{label}: ", bold=True), _text(one_line(value) or "-")])
+        for label, value in told.facts
     ]
-    if (more := len(told.facts) - MOST_FACTS) > 0:
-        shown.append(_section([_text(f"and {more} more")]))
     return {"type": "rich_text_list", "style": "bullet", "elements": shown}
 
 
 def _closing(told: Story) -> dict[str, Any] | None:
     parts: list[dict[str, Any]] = []
     if told.hint:
-        parts += [_text("What to do: ", bold=True), _text(cut(told.hint, 1000))]
-    for label, url in told.links:
-        parts.append(_text("\n" if parts and parts[-1]["type"] == "text" else " · "))
-        parts.append({"type": "link", "url": url, "text": cut(one_line(label), 100)})
+        parts += [_text("What to do: ", bold=True), _text(told.hint)]
+    for number, (label, url) in enumerate(told.links):
+        if parts:
+            parts.append(_text(" · " if number else "\n"))
+        parts.append({"type": "link", "url": url, "text": label})
     return _section(parts) if parts else None
 
 

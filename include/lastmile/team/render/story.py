@@ -1,17 +1,18 @@
 """What a message says, in order, before any system's format is laid over it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from lastmile.team.events import Action, Event, Kind, Message
+from lastmile.team.events import Action, Event, Kind, Message, cut
 
 TITLES = {
     Kind.FAILURE: "{pipeline} failed in {stage}",
     Kind.REJECTION: "{pipeline}: the candidate was rejected",
     Kind.NEEDS_HUMAN: "{pipeline}: a human has to decide",
     Kind.RELEASE: "{pipeline} was released",
-    Kind.UNCHANGED: "{pipeline}: nothing has changed",
+    Kind.UNCHANGED: "{pipeline}: nothing was released",
     Kind.DRY_RUN: "{pipeline}: dry run",
 }
 
@@ -33,18 +34,51 @@ class Story:
 def story(message: Message) -> Story:
     """Tell what happened: what, what users feel, the facts, what to do, where to look, whose it is."""
     event = message.event
-    links, facts = _sorted_links(event)
-    if message.action is Action.RECOVERED:
-        facts += (("Was", message.cause), ("Seen", _times(message)))
+    links, no_links = _sorted_links(event)
+    facts = (*event.facts.items(), *no_links)
+    if (
+        message.action is Action.RECOVERED
+    ):  # what brought recovery is told in full by its own message
+        facts = (("Was", message.cause), ("Seen", _times(message)), *no_links)
+    title = cut(_title(message), 300)
     return Story(
-        title=_title(message),
-        headline=event.headline,
+        title=title,
+        headline=event.headline or title,
         impact=event.impact,
-        facts=tuple(event.facts.items()) + facts,
+        facts=facts,
         hint=event.hint if message.action is not Action.RECOVERED else "",
         links=links,
-        footer=f"Owner {event.owner} · run {event.run_id}",
+        footer=cut(f"Owner {event.owner} · run {event.run_id}", 600),
     )
+
+
+def ever_shorter(told: Story, longest: int, most: int) -> Iterator[Story]:
+    """Give a story within limits, then shorter and shorter ones: systems refuse what is too large whole.
+
+    Args:
+        told: The story. What is left out of it stands in the ledger.
+        longest: Characters of each text, for a start.
+        most: Facts, and links, for a start.
+    """
+    while True:
+        yield replace(
+            told,
+            headline=cut(told.headline, longest),
+            impact=cut(told.impact, longest),
+            hint=cut(told.hint, longest),
+            facts=_fewer(
+                tuple((cut(label, 100), cut(v, longest)) for label, v in told.facts), most
+            ),
+            links=tuple(
+                (cut(label, 100), url) for label, url in told.links if len(url) <= 2 * longest
+            )[:most],
+        )
+        longest, most = max(longest // 2, 50), max(most // 2, 1)
+
+
+def _fewer(facts: tuple[tuple[str, str], ...], most: int) -> tuple[tuple[str, str], ...]:
+    more = len(facts) - most
+    return facts if more <= 0 else (*facts[:most], ("And", f"{more} more facts"))
 
 
 def _title(message: Message) -> str:
@@ -66,7 +100,9 @@ def _sorted_links(
     event: Event,
 ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
     """Part links that may be followed from what only looks like one (`javascript:`, a path)."""
-    links = tuple((label, url) for label, url in event.links.items() if _is_web(url))
+    links = tuple(
+        (one_line(label) or url, url) for label, url in event.links.items() if _is_web(url)
+    )
     facts = tuple((label, url) for label, url in event.links.items() if not _is_web(url))
     return links, facts
 
@@ -79,6 +115,7 @@ def _is_web(url: str) -> bool:
     return (
         parts.scheme in {"http", "https"}
         and bool(parts.hostname)
+        and url.isascii()  # letters of other scripts may pass for those of a known host
         and not set(url) & set(' \n\t"<>|')
     )
 
