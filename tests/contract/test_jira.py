@@ -62,6 +62,21 @@ def test_a_ticket_is_found_by_its_label_until_it_is_done(
     assert client.find("RISK", "lastmile-abc") == "RISK-1"
 
 
+def test_a_ticket_is_open_until_it_is_done_or_gone_and_the_search_may_lag(
+    jira: FakeJira, client: JiraClient
+) -> None:
+    jira.lag_seconds = 1000
+    key = make(client)
+    assert client.find("RISK", "lastmile-abc") is None
+    assert client.is_open(key)
+    jira.tickets[0].status = "Done"
+    assert not client.is_open(key)
+    assert not client.is_open("RISK-77")
+    jira.faults.append(answering(403))
+    with pytest.raises(SettingsError):
+        client.is_open(key)
+
+
 def test_a_label_cannot_become_part_of_the_query(client: JiraClient) -> None:
     make(client)
     assert client.find("RISK", '" OR labels != "') is None
@@ -134,6 +149,12 @@ def test_an_answer_that_never_came_leaves_it_open_whether_it_was_done(
     with pytest.raises(UnansweredError):
         client.find("RISK", "x")
     assert len(jira.tickets) == 2
+
+
+def test_a_fault_of_tls_that_is_none_of_the_certificate_leaves_it_open(jira: FakeJira) -> None:
+    client = open_client(jira.connection_url.replace("http://", "https://"))
+    with pytest.raises(UnansweredError):
+        client.find("RISK", "x")
 
 
 def test_a_site_that_cannot_be_reached_has_surely_done_nothing() -> None:

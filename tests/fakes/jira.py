@@ -197,11 +197,12 @@ class FakeJira(FakeService):
 
 
 def _shown(ticket: Ticket) -> dict[str, Any]:
+    category = {"key": "done" if ticket.status == "Done" else "new"}
     return {
         "id": ticket.id,
         "key": ticket.key,
         "self": "http://127.0.0.1/x",
-        "fields": ticket.fields,
+        "fields": ticket.fields | {"status": {"name": ticket.status, "statusCategory": category}},
     }
 
 

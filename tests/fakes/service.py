@@ -52,11 +52,13 @@ class FakeService:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.faults: deque[Fault] = deque()
+        self.traps: dict[str, deque[Fault]] = {}
         self.lock = threading.RLock()
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one packet per answer: two would wait 40 ms for each other
 
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -98,10 +100,20 @@ class FakeService:
     def port(self) -> int:
         return int(self._server.server_address[1])
 
+    def trap(self, method: str, path: str, *faults: Fault) -> None:
+        """Let the next requests to one place meet these faults, whatever is asked in between."""
+        self.traps.setdefault(f"{method} {path}", deque()).extend(faults)
+
+    def count(self, method: str, path: str) -> int:
+        """How often one place was asked."""
+        return sum((asked.method, asked.path) == (method, path) for asked in self.asked)
+
     def handle(self, asked: Asked) -> Answer | None:
         with self.lock:
             self.asked.append(asked)
-            fault = self.faults.popleft() if self.faults else None
+            trapped = self.traps.get(f"{asked.method} {asked.path}")
+            waiting = trapped or self.faults
+            fault = waiting.popleft() if waiting else None
         return fault(asked, self._safely) if fault else self._safely(asked)
 
     def _safely(self, asked: Asked) -> Answer:

@@ -6,6 +6,7 @@ answered waits, looks with `find`, and only then tries again.
 
 import json
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -88,6 +89,21 @@ class JiraClient:
             )
         issues = found["issues"] if isinstance(found, dict) else []
         return str(issues[0]["key"]) if issues else None
+
+    def is_open(self, ticket: str) -> bool:
+        """Tell whether a ticket is there and not done. Does not lag, as the search does.
+
+        Raises:
+            LastmileError: As `_reporting` says.
+        """
+        with self._reporting(f"read {ticket}"):
+            try:
+                issue = self._jira.issue(ticket, fields="status")
+            except JIRAError as error:
+                if error.status_code == 404:  # deleted, or moved to where we may not look
+                    return False
+                raise
+        return bool(issue.raw["fields"]["status"]["statusCategory"]["key"] != "done")
 
     def create(
         self,
@@ -180,8 +196,8 @@ class JiraClient:
             yield
         except JIRAError as error:
             _raise_refusal(verb, error)
-        except requests.exceptions.ConnectTimeout as error:
-            raise _unreachable(verb, "it does not answer") from error
+        except requests.exceptions.ConnectTimeout:
+            raise _unreachable(verb, "it does not answer") from None
         except requests.exceptions.ConnectionError as error:
             if _never_connected(error):
                 raise _unreachable(verb, "it cannot be reached") from None
@@ -227,7 +243,12 @@ def _unreachable(verb: str, why: str) -> NotTakenError:
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
     """Tell whether the connection itself failed, so that nothing can have been done."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "SSLError"}
+    if type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}:
+        return True
+    # Other faults of TLS may come after the request.
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError) for cause in getattr(reason, "args", ())
+    )
 
 
 def _first_line(text: str | None) -> str:

@@ -1,6 +1,7 @@
 """Slack (Web API): messages posted and, where an answer never came, found again by our own key."""
 
 import http.client
+import logging
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -180,6 +181,7 @@ class SlackClient:
     @cached_property
     def _slack(self) -> WebClient:
         return WebClient(
+            logger=_silent(),
             token=self._account.token.get_secret_value(),
             base_url=self._account.base_url,
             timeout=TIMEOUT_SECONDS,
@@ -210,6 +212,13 @@ class SlackClient:
             raise UnansweredError(
                 f"Slack gave no answer that can be read when asked to {verb}: {type(error).__name__}."
             ) from None
+
+
+def _silent() -> logging.Logger:
+    """The library logs whole answers, some as errors; what they mean for us is said by `_reporting`."""
+    logger = logging.getLogger(f"{__name__}.sdk")
+    logger.disabled = True
+    return logger
 
 
 def _raise_refusal(verb: str, error: SlackApiError) -> NoReturn:

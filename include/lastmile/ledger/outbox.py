@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from lastmile.ledger.engine import in_utc
 from lastmile.ledger.incidents import OutboxEntry, OutboxStatus
-from lastmile.ledger.tables import outbox
+from lastmile.ledger.tables import incidents, outbox
 
 
 def next_due(
@@ -21,22 +21,25 @@ def next_due(
 ) -> OutboxEntry | None:
     """Return the oldest entry that may be sent now, or None.
 
-    An entry waits for all earlier ones of its incident in its channel.
+    An entry waits for all earlier ones of its cause in its channel: when the same cause comes up again
+    while the channel is down, its story is still told in order, and in one ticket.
 
     Args:
         connection: The caller's transaction.
         now: Entries due later are left out.
         without: Channels to leave out.
     """
-    earlier = outbox.alias("earlier")
+    earlier, of_earlier = outbox.alias("earlier"), incidents.alias("of_earlier")
     blocked = sa.exists().where(
-        earlier.c.incident_id == outbox.c.incident_id,
         earlier.c.channel == outbox.c.channel,
         earlier.c.id < outbox.c.id,
         earlier.c.status == "waiting",
+        of_earlier.c.id == earlier.c.incident_id,
+        of_earlier.c.fingerprint == incidents.c.fingerprint,
     )
     query = (
         sa.select(outbox)
+        .join(incidents, incidents.c.id == outbox.c.incident_id)
         .where(
             outbox.c.status == "waiting",
             outbox.c.next_attempt_at <= now,
@@ -105,6 +108,19 @@ def postpone(
     return _change(connection, entry, next_attempt_at=until, error=error, unsettled=unsettled)
 
 
+def rest(connection: sa.Connection, channel: str, until: datetime) -> None:
+    """Let all that waits for a channel wait until then at least: its system has asked for a pause."""
+    connection.execute(
+        outbox.update()
+        .where(
+            outbox.c.channel == channel,
+            outbox.c.status == "waiting",
+            outbox.c.next_attempt_at < until,
+        )
+        .values(next_attempt_at=until)
+    )
+
+
 def first_remote_id(connection: sa.Connection, entry: OutboxEntry) -> str | None:
     """Return what an entry replies to: where the first sent message of its incident and channel stands."""
     query = (
@@ -117,6 +133,25 @@ def first_remote_id(connection: sa.Connection, entry: OutboxEntry) -> str | None
             outbox.c.id < entry.id,
         )
         .order_by(outbox.c.id)
+        .limit(1)
+    )
+    return connection.execute(query).scalar()
+
+
+def earlier_remote_id(connection: sa.Connection, entry: OutboxEntry) -> str | None:
+    """Return where the newest message about the same cause stands, of an incident before this one."""
+    cause = sa.select(incidents.c.fingerprint).where(incidents.c.id == entry.incident_id)
+    query = (
+        sa.select(outbox.c.remote_id)
+        .join(incidents, incidents.c.id == outbox.c.incident_id)
+        .where(
+            incidents.c.fingerprint == cause.scalar_subquery(),
+            incidents.c.id < entry.incident_id,
+            outbox.c.channel == entry.channel,
+            outbox.c.status == "sent",
+            outbox.c.remote_id.is_not(None),
+        )
+        .order_by(outbox.c.id.desc())
         .limit(1)
     )
     return connection.execute(query).scalar()

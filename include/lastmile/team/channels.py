@@ -1,9 +1,12 @@
 """The ways to the team: each takes a message of the outbox to one system, as a first word or as a reply."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import SecretStr
 
 from lastmile.errors import PermanentError, SettingsError
 from lastmile.settings import connection_url
@@ -31,6 +34,8 @@ class Sending:
     message: Message
     replies_to: str | None
     """Remote id of the first message of the incident in this channel."""
+    earlier: str | None
+    """Remote id of the newest message about the same cause, of an incident that is over."""
     unsettled: bool
     """An earlier attempt may have got through: look first."""
     written_at: datetime
@@ -55,15 +60,13 @@ class Channel(Protocol):
 class JiraChannel:
     """One ticket per cause; what comes later is a comment on it. The remote id is the ticket's key."""
 
-    account_name: ClassVar[str] = "jira"
-
     def __init__(self, client: "JiraClient") -> None:
         self._client = client
 
     def send(self, sending: Sending) -> str:
         """Make the ticket of a cause, or comment on the one there is."""
         message = sending.message
-        ticket = sending.replies_to or self._client.find(_tracker(message), message.label)
+        ticket = sending.replies_to or self._standing(sending)
         if ticket is None and message.action is Action.RECOVERED:
             raise NoThreadError("no ticket was ever made for it")
         if ticket is None:
@@ -75,11 +78,15 @@ class JiraChannel:
             self._client.comment(ticket, jira_comment(message, sending.key))
         return ticket
 
+    def _standing(self, sending: Sending) -> str | None:
+        """Return the open ticket of the cause: the one we know, else what the search knows, which lags."""
+        if sending.earlier and self._client.is_open(sending.earlier):
+            return sending.earlier
+        return self._client.find(_tracker(sending.message), sending.message.label)
+
 
 class SlackChannel:
     """One thread per cause. The remote id is the channel's id and the message's timestamp."""
-
-    account_name: ClassVar[str] = "slack"
 
     def __init__(self, client: "SlackClient") -> None:
         self._client = client
@@ -88,6 +95,8 @@ class SlackChannel:
         """Post the first message of a cause, or reply in its thread."""
         from lastmile.clients.slack import PostedMessage
 
+        if sending.replies_to is None and sending.message.action is Action.RECOVERED:
+            raise NoThreadError("no message was ever posted for it")
         root = PostedMessage.parse(sending.replies_to) if sending.replies_to else None
         channel = root.channel if root else _channel(sending.message)
         thread = root.ts if root else None
@@ -110,33 +119,37 @@ class SlackChannel:
 
 def open_channels() -> dict[str, Channel | SettingsError | None]:
     """Return each channel that has an account; None without one; the error where it is wrong."""
-    return {"jira": _open_jira(), "slack": _open_slack()}
+    return {name: _open(name, connect) for name, connect in CONNECT.items()}
 
 
-def _open_jira() -> Channel | SettingsError | None:
+def _open(name: str, connect: Callable[[SecretStr], Channel]) -> Channel | SettingsError | None:
     try:
-        url = connection_url("jira")
+        url = connection_url(name)
     except SettingsError:
         return None
+    try:
+        return connect(url)
+    except SettingsError as error:
+        return error
+
+
+def _connect_jira(url: SecretStr) -> Channel:
     from lastmile.clients.jira import JiraAccount, JiraClient
 
-    try:
-        return JiraChannel(JiraClient(JiraAccount.parse(url)))
-    except SettingsError as error:
-        return error
+    return JiraChannel(JiraClient(JiraAccount.parse(url)))
 
 
-def _open_slack() -> Channel | SettingsError | None:
-    try:
-        url = connection_url("slack")
-    except SettingsError:
-        return None
+def _connect_slack(url: SecretStr) -> Channel:
     from lastmile.clients.slack import SlackAccount, SlackClient
 
-    try:
-        return SlackChannel(SlackClient(SlackAccount.parse(url)))
-    except SettingsError as error:
-        return error
+    return SlackChannel(SlackClient(SlackAccount.parse(url)))
+
+
+CONNECT: dict[str, Callable[[SecretStr], Channel]] = {
+    "jira": _connect_jira,
+    "slack": _connect_slack,
+}
+"""How each channel is opened with the URL of the connection of the same name."""
 
 
 def destination(channel: str, message: Message) -> str:

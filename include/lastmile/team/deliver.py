@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pydantic import ValidationError
 
-from lastmile.clients.answers import NotTakenError
+from lastmile.clients.answers import NotTakenError, UnansweredError
 from lastmile.errors import LastmileError, SettingsError, TransientError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
@@ -39,8 +39,8 @@ SETTLE_SECONDS = 60.0
 """After an answer that never came: Jira's search finds a new ticket only after a while."""
 FIRST_PAUSE_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 1800.0
-MOST_ATTEMPTS = 60
-"""With the pauses between them a day or more: a system may be down for a night."""
+MOST_ATTEMPTS = 200
+"""With the pauses between them about three days: an account may be wrong over a weekend."""
 
 
 class DeliveryReport(Strict):
@@ -115,14 +115,14 @@ def _deliver_one(
     except ValidationError as error:
         reason = f"The entry is no message of this Lastmile: {error.error_count()} faults."
         return _settle(ledger, entry, now, "dead", error=reason)
+    if not names_destination(entry.channel, message):
+        key = "tracker" if entry.channel == "jira" else "channel"
+        return _print(ledger, entry, message, f"the pipeline names no team.{key}", console, now)
+    if channel is None:
+        return _print(ledger, entry, message, "no account", console, now)
+    sending = _sending(ledger, entry, message)
     try:
-        if isinstance(channel, SettingsError):
-            raise channel
-        if channel is None or not names_destination(entry.channel, message):
-            key = "tracker" if entry.channel == "jira" else "channel"
-            why = "no account" if channel is None else f"the pipeline names no team.{key}"
-            return _print(ledger, entry, message, why, console, now)
-        remote_id = channel.send(_sending(ledger, entry, message))
+        remote_id = _send(channel, sending)
     except NoThreadError as error:
         return _print(ledger, entry, message, error.headline, console, now)
     except (TransientError, SettingsError) as error:
@@ -133,15 +133,28 @@ def _deliver_one(
     return _settle(ledger, entry, now, "sent", remote_id=remote_id)
 
 
+def _send(channel: "Channel | SettingsError", sending: Sending) -> str:
+    if isinstance(channel, SettingsError):
+        raise channel
+    try:
+        return channel.send(sending)
+    except LastmileError:
+        raise
+    except Exception as error:  # an answer that nobody foresaw must not hold up the other messages
+        raise UnansweredError(f"Sending ended with {type(error).__name__}: {error}.") from error
+
+
 def _sending(ledger: Ledger, entry: "OutboxEntry", message: Message) -> Sending:
     from lastmile.ledger import outbox
 
     with ledger.read() as connection:
         replies_to = outbox.first_remote_id(connection, entry)
+        earlier = outbox.earlier_remote_id(connection, entry)
     return Sending(
         key=entry.key,
         message=message,
         replies_to=replies_to,
+        earlier=earlier,
         unsettled=entry.unsettled,
         written_at=entry.created_at,
     )
@@ -184,14 +197,19 @@ def _postpone(ledger: Ledger, entry: "OutboxEntry", error: LastmileError, now: d
     if entry.attempts >= MOST_ATTEMPTS:
         reason = f"{_reason(error)} Given up after {entry.attempts} attempts."
         return _settle(ledger, entry, now, "dead", error=reason)
-    # Surely not sent now; but an attempt before this one may still be.
-    is_open = entry.unsettled or not isinstance(error, NotTakenError | SettingsError)
-    wait = _pause(entry.attempts, getattr(error, "retry_after", None))
-    if not isinstance(error, NotTakenError | SettingsError):
+    surely_not_sent = isinstance(error, NotTakenError | SettingsError)
+    retry_after = error.retry_after if isinstance(error, NotTakenError) else None
+    wait = _pause(entry.attempts, retry_after)
+    if not surely_not_sent:
         wait = max(wait, SETTLE_SECONDS)
-    log.warning("Message %s to %s waits: %s", entry.key, entry.channel, error)
+    log.warning("Message %s to %s waits: %s", entry.key, entry.channel, _reason(error))
+    until = now + timedelta(seconds=wait)
+    # Surely not sent now; but an attempt before this one may still be.
+    unsettled = entry.unsettled or not surely_not_sent
     with ledger.begin() as connection:
-        outbox.postpone(connection, entry, now + timedelta(seconds=wait), _reason(error), is_open)
+        outbox.postpone(connection, entry, until, _reason(error), unsettled)
+        if retry_after:
+            outbox.rest(connection, entry.channel, now + timedelta(seconds=retry_after))
     return "postponed"
 
 

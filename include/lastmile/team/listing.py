@@ -74,9 +74,10 @@ def render(value: IncidentList) -> str:
     """Lay the list out for a terminal."""
     lines = [line for one in value.open for line in [*_incident_lines(one), ""]]
     lines = lines or ["No incident is open."]
-    elsewhere = [t for t in value.stuck if all(t not in one.told for one in value.open)]
+    shown = {one.incident.id for one in value.open}
+    elsewhere = [told for told in value.stuck if told.incident_id not in shown]
     if elsewhere:
-        lines += ["Other messages that were not delivered:", *(_told_line(t) for t in elsewhere)]
+        lines += ["Other messages that were not delivered:", *map(_told_line, elsewhere)]
     return "\n".join(lines).rstrip()
 
 
