@@ -53,6 +53,7 @@ def test_a_message_is_found_again_by_its_key_also_on_later_pages(
     assert client.find("risk-models", "k1", 0, None) == root
     assert client.find(root.channel, "r1", 0, root.ts) == reply
     assert client.find("risk-models", "no such key", 0, None) is None
+    slack.scopes.add("groups:read")
     assert client.find("no-such-channel", "k1", 0, None) is None
 
 
@@ -62,6 +63,17 @@ def test_a_bot_that_may_not_read_says_which_scope_it_lacks(
     slack.scopes -= {"channels:history"}
     with pytest.raises(SettingsError, match="missing_scope: it needs channels:history"):
         client.find("C0RISK", "k1", 0, None)
+
+
+def test_a_private_channel_needs_a_scope_of_its_own_to_be_looked_up(
+    slack: FakeSlack, client: SlackClient
+) -> None:
+    slack.private.add("C0RISK")
+    root = post(client)
+    with pytest.raises(SettingsError, match="missing_scope: it needs groups:read"):
+        client.find("risk-models", "k1", 0, None)
+    slack.scopes.add("groups:read")
+    assert client.find("risk-models", "k1", 0, None) == root
 
 
 @pytest.mark.parametrize("channel", ["nowhere", "elsewhere", "old"])

@@ -30,6 +30,8 @@ class FakeSlack(FakeService):
         self.token = token
         self.scopes = set(SCOPES.values())
         self.channels = {"C0RISK": "risk-models", "C0ELSE": "elsewhere", "C0OLD": "old"}
+        self.private: set[str] = set()
+        """Which of them are; listing those needs the scope `groups:read`."""
         self.messages: list[dict[str, Any]] = []
 
     @property
@@ -108,8 +110,15 @@ class FakeSlack(FakeService):
         cursor = {"response_metadata": {"next_cursor": str(start + 2)}} if more else {}
         return {"messages": shown, "has_more": more} | cursor
 
-    def _list(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        channels = [{"id": i, "name": n} for i, n in self.channels.items()]
+    def _list(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        kinds = str(arguments.get("types", "public_channel")).split(",")
+        if "private_channel" in kinds and "groups:read" not in self.scopes:
+            raise RefusedError(_not_ok("missing_scope", needed="groups:read"))
+        channels = [
+            {"id": i, "name": n}
+            for i, n in self.channels.items()
+            if ("private_channel" if i in self.private else "public_channel") in kinds
+        ]
         return {"channels": channels, "response_metadata": {"next_cursor": ""}}
 
     def _channel(self, given: Any, by_name: bool = True) -> str:

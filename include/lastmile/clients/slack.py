@@ -169,13 +169,12 @@ class SlackClient:
         """Return a channel's id; reading takes an id, though posting takes a name too."""
         if channel[:1] in {"C", "G", "D"} and channel.isalnum() and channel.isupper():
             return channel
-        pages = self._slack.conversations_list(
-            types="public_channel,private_channel", exclude_archived=True, limit=200
-        )
-        for _, page in zip(range(PAGES), pages, strict=False):
-            for found in page["channels"]:
-                if found["name"] == channel.removeprefix("#"):
-                    return str(found["id"])
+        for kind in ("public_channel", "private_channel"):  # each needs a scope of its own
+            pages = self._slack.conversations_list(types=kind, exclude_archived=True, limit=200)
+            for _, page in zip(range(PAGES), pages, strict=False):
+                for found in page["channels"]:
+                    if found["name"] == channel.removeprefix("#"):
+                        return str(found["id"])
         return None
 
     @cached_property
