@@ -97,10 +97,14 @@ class Loop:
         """Return the sum of every worker's value; all have come here when it returns."""
         return float(self._total(np.float64(value)).numpy())
 
+    def read_weights(self) -> list[npt.NDArray[Any]]:
+        """Return the model's weights in Keras' own order."""
+        return [np.asarray(v) for v in self.model.get_weights()]
+
     def read(self) -> dict[str, list[npt.NDArray[Any]]]:
         """Return the values of weights and optimiser, each in Keras' own order."""
         return {
-            "weights": [np.asarray(v) for v in self.model.get_weights()],
+            "weights": self.read_weights(),
             "optimizer": [np.asarray(v) for v in self.optimizer.variables],
         }
 

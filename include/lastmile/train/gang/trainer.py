@@ -86,7 +86,7 @@ class Trainer:
             loss = math.fsum(self.progress.losses) / self.batches.steps
             is_best = self.progress.finish_epoch(loss, validation, self.work.train)
             if is_best and self.work.train.early_stopping is not None:
-                self.best = self.loop.read()["weights"]
+                self.best = self.loop.read_weights()
             self._pace.note_epoch(steps * self.batches.batch, time.monotonic() - started)
             self._tell(loss, validation)
             self._save_if_due()
@@ -125,6 +125,9 @@ class Trainer:
             done = until
             if result.stop:
                 self._leave()
+            # An epoch may take longer than the time between two checkpoints; 0 asks for whole epochs.
+            if self.work.checkpoint_seconds and done < self.batches.steps:
+                self._save_if_due()
         return done - first
 
     def _check(self, loss: float, name: str) -> float:
