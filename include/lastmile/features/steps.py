@@ -115,7 +115,7 @@ class FillStep:
         def run(batch: Batch) -> Batch:
             numbers, texts = batch.numbers, batch.texts
             missing = np.isnan(numbers)
-            if number_at and missing.any():
+            if number_at and np.count_nonzero(missing):  # quicker than any() for one record
                 numbers = np.where(missing, fill, numbers)
             missing_texts = _is_none(texts) if text_at else None
             if missing_texts is not None and missing_texts.any():

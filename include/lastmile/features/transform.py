@@ -150,7 +150,7 @@ class Transform:
         """Clean and encode a parsed batch; see `__call__`."""
         batch = self.cleaning(batch)
         encoded = self.encoding(batch)
-        is_usable = np.logical_and.reduce(np.isfinite(encoded), axis=None)
+        is_usable = np.count_nonzero(np.isfinite(encoded)) == encoded.size
         if not is_usable or (self.schema.textual and None in batch.texts.ravel().tolist()):
             self._refuse_unusable(batch, encoded)
         return encoded

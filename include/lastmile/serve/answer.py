@@ -21,7 +21,7 @@ def answer(model: Model, records: Sequence[Any], max_rows: int) -> list[dict[str
     predictor = model.predictor
     scores = predictor.scores(predictor.transform(records))
     usable = np.isfinite(scores)
-    if not usable.all():
+    if np.count_nonzero(usable) < usable.size:
         row = int(np.argmin(usable.all(axis=1)))
         raise RequestError(
             f"Row {row}: the model has no finite answer for this record.",

@@ -1,9 +1,9 @@
 """What all of the server's endpoints share."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, g
 
@@ -12,6 +12,9 @@ from lastmile.serve.errors import RequestError
 from lastmile.serve.limits import Limits
 from lastmile.serve.live import LiveModel, Model
 from lastmile.serve.metrics import Metrics
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,19 @@ class Service:
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
+class _JsonResponse(Response):
+    """A body in one piece and plain headers: nothing to be mended on the way out."""
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return super().__call__(environ, start_response)
+        start_response(self.status, self.headers.to_wsgi_list())
+        body: list[bytes] = self.response  # type: ignore[assignment]
+        return body
+
+
 def respond(value: Any, status: int = 200) -> Response:
     """Answer with JSON."""
-    return Response(_encode(value) + "\n", status, content_type="application/json")
+    return _JsonResponse(_encode(value) + "\n", status, content_type="application/json")
