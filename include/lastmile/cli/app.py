@@ -130,7 +130,7 @@ def announce(
 
     context = open_context(pipeline, run_id, RunOptions(dry_run=dry_run))
     event = announce_run(context)
-    deliver_now(context.ledger)
+    deliver_now(context.ledger, context.settings)
     text.show(event, json, text.announced)
     return ExitCode.DONE
 
@@ -230,9 +230,10 @@ def incidents(
     from lastmile.team.deliver import deliver_now
     from lastmile.team.listing import list_incidents
 
-    ledger = open_ledger(load_settings())
+    settings = load_settings()
+    ledger = open_ledger(settings)
     if deliver:
-        deliver_now(ledger)
+        deliver_now(ledger, settings)
     text.show(list_incidents(ledger), json, text.incidents)
     return ExitCode.DONE
 

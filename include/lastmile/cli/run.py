@@ -48,7 +48,7 @@ def run_pipeline(pipeline: str, run_id: str | None, options: RunOptions) -> RunO
         if record.exit_code is not ExitCode.DONE:
             break
     event = announce(context)
-    deliver_now(context.ledger)
+    deliver_now(context.ledger, context.settings)
     return RunOutcome(
         pipeline=context.pipeline.name,
         run_id=run_id,
@@ -82,7 +82,7 @@ def _tell_failure(stage: StageName, context: Context, error: LastmileError) -> N
         context.settings, stage_failure(context.pipeline, context.run_id, stage, error), key
     )
     try:
-        deliver_now(context.ledger)
+        deliver_now(context.ledger, context.settings)
     except LastmileError as second:  # the first error is the one to report
         log.warning("The team was not told yet: %s", second)
 
