@@ -127,6 +127,7 @@ class LiveModel:
         self._problem: LastmileError | None = None
         self._retry_at = 0.0
         self._stop = threading.Event()
+        self._watcher: threading.Thread | None = None
         self._refreshing = threading.Lock()
 
     @property
@@ -189,9 +190,9 @@ class LiveModel:
 
     def watch(self) -> threading.Thread:
         """Follow the pointer from a thread of its own until `stop`."""
-        thread = threading.Thread(target=self._watch, name="follow-pointer", daemon=True)
-        thread.start()
-        return thread
+        self._watcher = threading.Thread(target=self._watch, name="follow-pointer", daemon=True)
+        self._watcher.start()
+        return self._watcher
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
@@ -201,5 +202,7 @@ class LiveModel:
                 log.exception("Following the pointer failed, by a bug")
 
     def stop(self) -> None:
-        """End the thread soon."""
+        """End the thread; wait for a bundle that it is loading."""
         self._stop.set()
+        if self._watcher is not None:
+            self._watcher.join()

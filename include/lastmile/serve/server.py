@@ -1,10 +1,15 @@
 """The server process: gunicorn around the application."""
 
+import atexit
 import gc
 import logging
+import os
+import shutil
 import socket
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,15 +82,28 @@ def serve(settings: ServerSettings) -> None:
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     log.info("Serving at http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    with tempfile.TemporaryDirectory(prefix="lastmile-metrics-") as folder:
+    with _folder_of_figures() as folder:
         if settings.workers > 1:
-            share_figures(Path(folder))
-        # Imported before the workers are forked, which then start in no time and share the memory.
-        import onnxruntime  # noqa: F401
-
+            share_figures(folder)
+        # ONNX Runtime would report to its maker, from a thread that its import starts.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        # Imported before the workers are forked, which then start in no time and share the memory. Not so
+        # ONNX Runtime: a fork has the state of its threads without the threads, and a worker that waits
+        # for one at its end dies of SIGABRT, or waits for ever.
         import lastmile.serve.app  # noqa: F401
 
         _Server(settings, listener.detach()).run()
+
+
+@contextmanager
+def _folder_of_figures() -> Iterator[Path]:
+    """Give a folder that goes with the server, not with a worker, which also leaves through here."""
+    folder, server = Path(tempfile.mkdtemp(prefix="lastmile-metrics-")), os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == server:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
@@ -105,6 +123,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from lastmile.serve.app import create_app
 
         app = create_app(self._settings.pointer, self._settings.limits)
+        # No thread may be in the runtime while the process takes it down.
+        atexit.register(app.extensions["lastmile"].live.stop)
         # What is loaded now stays: the collector need not walk it again, which takes 10 ms each time.
         gc.collect()
         gc.freeze()
