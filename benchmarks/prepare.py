@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from benchmarks._report import show_table
 
 from lastmile.prepare.cleaning.duplicates import exact_duplicates
 from lastmile.prepare.sources.structure import check_structure
@@ -68,12 +69,16 @@ def main() -> None:
         )
 
     print(f"{len(frame):,} rows, {frame.shape[1]} columns, {size:.0f} MB of CSV\n")
-    print("| what | ours s | alternative s | ratio |")
-    print("| --- | ---: | ---: | ---: |")
-    print(f"| exact duplicates, against `drop_duplicates` | {ours:.2f} | {theirs:.2f} "
-          f"| {theirs / ours:.1f} times as fast |")  # fmt: skip
-    print(f"| look at the structure, against the parse it guards | {look:.2f} | {parse:.2f} "
-          f"| {look / parse:.0%} on top |")  # fmt: skip
+    rows_shown = (
+        ("exact duplicates, against `drop_duplicates`", ours, theirs,
+         f"{theirs / ours:.1f} times as fast"),
+        ("look at the structure, against the parse it guards", look, parse,
+         f"{look / parse:.0%} on top"),
+    )  # fmt: skip
+    show_table(
+        ("what", "ours s", "alternative s", "ratio"),
+        [(what, f"{a:.2f}", f"{b:.2f}", ratio) for what, a, b, ratio in rows_shown],
+    )
 
 
 if __name__ == "__main__":

@@ -23,11 +23,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks._report import Goal, show_goals, show_table
+
 COLUMNS = 30
 CONNECTIONS = 4
-GOALS = {"share of an empty route": 0.6, "times model.predict": 100, "p99 ms": 5.0, "MB": 120,
-         "ready s": 0.5}  # fmt: skip
-MORE_IS_BETTER = ("share of an empty route", "times model.predict")
 
 
 # What is served
@@ -84,7 +83,7 @@ def empty_app() -> Any:
 
     app = Flask("empty")
 
-    @app.get("/")
+    @app.route("/", methods=["GET", "POST"])
     def empty() -> str:
         return ""
 
@@ -104,6 +103,10 @@ def keras_app() -> Any:
     )  # fmt: skip
     model.predict(np.zeros((1, COLUMNS), "float32"), verbose=0)
     app = Flask("keras")
+
+    @app.get("/readyz")
+    def ready() -> str:
+        return ""
 
     @app.post("/predict")
     def predict() -> Any:
@@ -146,6 +149,9 @@ class Server:
     request: bytes
     seconds_to_ready: float
     memory_mb: float = 0.0
+    """After the last round."""
+    requests: int = 0
+    cpu_seconds: float = 0.0
     rate: float = 0.0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
@@ -190,19 +196,24 @@ def answers(port: int, path: str) -> bool:
         return False
 
 
-def worker_memory_mb(port: int) -> float:
-    """Resident memory of the worker that listens on a port, the child of the process that we started."""
+def worker_of(port: int) -> Any:
+    """The worker that listens on a port, the child of the process that we started."""
     import psutil
 
     found = [
-        process.memory_info().rss
+        process
         for process in psutil.Process().children(recursive=True)
         if process.parent() != psutil.Process()
         and any(
             c.laddr.port == port for c in process.net_connections("tcp") if c.status == "LISTEN"
         )
     ]
-    return max(found) / 1e6
+    return found[0]
+
+
+def cpu_seconds(worker: Any) -> float:
+    times = worker.cpu_times()
+    return float(times.user + times.system)
 
 
 def load(server: Server, seconds: float, connections: int) -> tuple[float, list[float]]:
@@ -247,9 +258,15 @@ def read_answer(connection: socket.socket, name: str) -> bytes:
 
 
 def measure(servers: list[Server], seconds: float, rounds: int, connections: int) -> None:
+    """Let servers take turns; keep each one's best round, and its processor time over all rounds."""
+    workers = [worker_of(server.port) for server in servers]
     for _ in range(rounds):
-        for server in servers:
+        for server, worker in zip(servers, workers, strict=True):
+            before = cpu_seconds(worker)
             rate, latencies = load(server, seconds, connections)
+            server.cpu_seconds += cpu_seconds(worker) - before
+            server.requests += len(latencies)
+            server.memory_mb = worker.memory_info().rss / 1e6
             if rate > server.rate:
                 cuts = statistics.quantiles(latencies, n=100)
                 server.rate, server.p50_ms, server.p99_ms = rate, cuts[49], cuts[98]
@@ -261,8 +278,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(seconds: float, rounds: int, with_keras: bool) -> dict[str, float]:
-    """Measure everything; return the figures that have a goal."""
+def run(seconds: float, rounds: int, with_keras: bool) -> None:
+    """Measure everything and print the tables."""
     cores = sorted(os.sched_getaffinity(0))
     core = cores[-1]
     os.sched_setaffinity(0, {cores[0]})  # the client's
@@ -270,78 +287,66 @@ def run(seconds: float, rounds: int, with_keras: bool) -> dict[str, float]:
     post, this = build_request("POST", "/predict", body), [sys.executable, "-m", "benchmarks.serve"]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        pointer = folder / "pointer.json"
-        bundle = write_bundle(folder / "bundle")
-        served = {"name": "bench", "version": 1, "release": 1, "bundle": str(bundle)}
-        pointer.write_text(json.dumps(served))
-        ports = [free_port() for _ in range(3)]
-        serve = [sys.executable, "-m", "lastmile.serve", "--pointer", str(pointer), "--port"]
-        lastmile = stack.enter_context(
-            started(
-                "Lastmile /predict, 30 columns",
-                [*serve, str(ports[0])],
-                ports[0],
-                "/readyz",
-                post,
-                core,
-            )
+        serve = [sys.executable, "-m", "lastmile.serve", "--pointer", str(write_pointer(folder))]
+
+        def start(name: str, command: list[str], probe: str, request: bytes) -> Server:
+            port = free_port()
+            command = [*command, "--port", str(port)]
+            return stack.enter_context(started(name, command, port, probe, request, core))
+
+        empty = start(
+            "empty Flask route", [*this, "--app", "empty"], "/", build_request("GET", "/")
         )
-        empty = stack.enter_context(
-            started(
-                "empty Flask route",
-                [*this, "--app", "empty", "--port", str(ports[1])],
-                ports[1],
-                "/",
-                build_request("GET", "/"),
-                core,
-            )
-        )
-        servers = [empty, lastmile]
+        posted = Server(
+            "the same, sent the same record", empty.port, build_request("POST", "/", body),
+            empty.seconds_to_ready,
+        )  # fmt: skip
+        ours = start(f"Lastmile `/predict`, {COLUMNS} columns", serve, "/readyz", post)
+        servers = [empty, posted, ours]
         measure(servers, seconds, rounds, CONNECTIONS)
+        goals = [
+            Goal("of an empty route's requests/s", ours.rate / empty.rate, 0.6, "%", at_least=True),
+            Goal("p99", ours.p99_ms, 5, "ms"),
+            Goal("ready after", ours.seconds_to_ready, 0.5, "s"),
+        ]
         if with_keras:
-            keras = stack.enter_context(
-                started(
-                    "Flask with model.predict",
-                    [*this, "--app", "keras", "--port", str(ports[2])],
-                    ports[2],
-                    "/nothing",
-                    post,
-                    core,
-                )
-            )
+            keras = start("Flask with `model.predict`", [*this, "--app", "keras"], "/readyz", post)
             measure([keras], seconds, 1, CONNECTIONS)
             servers.append(keras)
-        for server in servers:
-            server.memory_mb = worker_memory_mb(server.port)
-    print_table(servers)
-    figures = {
-        "share of an empty route": lastmile.rate / empty.rate,
-        "p99 ms": lastmile.p99_ms,
-        "MB": lastmile.memory_mb,
-        "ready s": lastmile.seconds_to_ready,
-    }
-    if with_keras:
-        figures["times model.predict"] = lastmile.rate / servers[-1].rate
-    for name, value in figures.items():
-        bound = "at least" if name in MORE_IS_BETTER else "at most"
-        print(f"{name}: {value:.2f} (goal: {bound} {GOALS[name]:g})")
-    return figures
+            times = ours.rate / keras.rate
+            goals.append(Goal("times `model.predict`'s requests/s", times, 100, at_least=True))
+        goals.append(Goal("memory of a worker", ours.memory_mb, 120, "MB"))
+    show(servers, empty)
+    show_goals(*goals)
 
 
-def print_table(servers: list[Server]) -> None:
-    print(f"{'one worker, one core, ' + str(CONNECTIONS) + ' connections':36}"
-          f"{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'MB':>7}{'ready s':>9}")  # fmt: skip
-    for s in servers:
-        print(f"{s.name:36}{s.rate:9.0f}{s.p50_ms:9.2f}{s.p99_ms:9.2f}{s.memory_mb:7.0f}"
-              f"{s.seconds_to_ready:9.2f}")  # fmt: skip
+def write_pointer(folder: Path) -> Path:
+    """Write a bundle and the pointer to it."""
+    bundle = write_bundle(folder / "bundle")
+    pointer = folder / "pointer.json"
+    served = {"name": "bench", "version": 1, "release": 1, "bundle": str(bundle)}
+    pointer.write_text(json.dumps(served))
+    return pointer
+
+
+def show(servers: list[Server], empty: Server) -> None:
+    rows = [
+        (s.name, f"{s.rate:,.0f}", f"{s.rate / empty.rate:.1%}", f"{s.p50_ms:.2f}",
+         f"{s.p99_ms:.2f}", f"{1e6 * s.cpu_seconds / s.requests:,.0f}", f"{s.memory_mb:.0f}",
+         f"{s.seconds_to_ready:.2f}")
+        for s in servers
+    ]  # fmt: skip
+    print(f"One worker on one core, {CONNECTIONS} connections, one record a request; best round\n")
+    head = ("server", "requests/s", "of empty", "p50 ms", "p99 ms", "CPU us each", "MB", "ready s")
+    show_table(head, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--app", choices=("empty", "keras"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=2.0, help="per round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="per round")
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--no-keras", action="store_true", help="leave model.predict out")
     given = parser.parse_args()
     if given.app:
