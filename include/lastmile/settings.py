@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     barrier_seconds: float = Field(default=300.0, gt=0)
     """How long the gang's workers wait for each other at the start."""
 
-    checkpoint_seconds: float = Field(default=30.0, ge=0)
+    checkpoint_seconds: float = Field(default=10.0, ge=0)
     """At least this long between two checkpoints (one is always taken on SIGTERM). 0: every epoch."""
 
     serve_host: str = "127.0.0.1"
