@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from lastmile.cli.edge import open_ledger, open_store
 from lastmile.deploy import service
 from lastmile.deploy.service import Served
-from lastmile.errors import LastmileError
+from lastmile.errors import LastmileError, PermanentError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
 from lastmile.settings import Settings
@@ -24,12 +24,20 @@ class ServedModels(Strict):
 
 
 def bring_up(pipelines: Sequence[str], settings: Settings) -> ServedModels:
-    """See that the champions of these pipelines answer, or of all that were ever released."""
+    """See that the champions of these pipelines answer, or of all that were ever released.
+
+    Raises:
+        PermanentError: A pipeline has never been released.
+    """
     return _for_each(service.bring_up, pipelines, settings)
 
 
 def take_down(pipelines: Sequence[str], settings: Settings) -> ServedModels:
-    """End the servers of these pipelines, or of all; what was released can be brought up again."""
+    """End the servers of these pipelines, or of all; what was released can be brought up again.
+
+    Raises:
+        PermanentError: A pipeline has never been released.
+    """
     return _for_each(service.take_down, pipelines, settings)
 
 
@@ -40,8 +48,14 @@ def _for_each(
 ) -> ServedModels:
     """Change one service after the other; what is wrong with one stops none of the others."""
     store, ledger = open_store(settings), open_ledger(settings)
+    released = ledger.released_pipelines()
+    for unknown in sorted({*pipelines} - {*released}):
+        raise PermanentError(
+            f"No model of {unknown} has been released.",
+            f"Models of these have: {', '.join(released)}." if released else "Release one first.",
+        )
     found = []
-    for pipeline in pipelines or ledger.released_pipelines():
+    for pipeline in pipelines or released:
         try:
             found.append(change(pipeline, settings, store, ledger))
         except LastmileError as error:

@@ -1,5 +1,10 @@
-"""Bundles on the serving machine: verified copies, one folder per digest."""
+"""Bundles on the serving machine: verified copies, one folder per digest.
 
+A copy holds its manifest, whose SHA-256 is the digest: it can be verified, and served again after a
+reboot, while the store does not answer.
+"""
+
+import hashlib
 import logging
 import os
 import shutil
@@ -7,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lastmile.errors import ArtefactError, DeployError
-from lastmile.store import ArtefactRef, Manifest, Store, file_digest
+from lastmile.store import MANIFEST, ArtefactRef, Manifest, Store, file_digest
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +22,14 @@ def install(store: Store, digest: str, bundles: Path) -> Path:
 
     Raises:
         ArtefactError: The bundle is missing or altered in the store.
+        StoreError: The store does not answer, and there is no sound copy yet.
         DeployError: It cannot be written here.
     """
-    ref = ArtefactRef(kind="train", digest=digest)
-    manifest = store.read_manifest(ref)
     folder = bundles / digest
-    if is_sound(folder, manifest):
+    if is_sound(folder):
         return folder
-    source = store.open_artefact(ref)
+    ref = ArtefactRef(kind="train", digest=digest)
+    manifest, source = store.read_manifest(ref), store.open_artefact(ref)
     try:
         _copy(source, folder, manifest)
     except OSError as error:
@@ -32,7 +37,7 @@ def install(store: Store, digest: str, bundles: Path) -> Path:
             f"The bundle cannot be copied to {folder}: {error.strerror or error}.",
             "Free some space, and see that this user may write there.",
         ) from error
-    if not is_sound(folder, manifest):
+    if not is_sound(folder):
         raise ArtefactError(
             f"The copy of {ref} in {folder} is not what the store holds.",
             "Look at the disk: what was written is not what was read back.",
@@ -40,12 +45,16 @@ def install(store: Store, digest: str, bundles: Path) -> Path:
     return folder
 
 
-def is_sound(folder: Path, manifest: Manifest) -> bool:
-    """Tell whether a folder holds every file of a manifest, unaltered."""
-    return all(
-        (folder / name).is_file() and file_digest(folder / name) == expected.sha256
-        for name, expected in manifest.files.items()
-    )
+def is_sound(folder: Path) -> bool:
+    """Tell whether a folder holds all that its name, the bundle's digest, stands for, unaltered."""
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+        return hashlib.sha256(raw).hexdigest() == folder.name and all(
+            file_digest(folder / name) == expected.sha256
+            for name, expected in Manifest.model_validate_json(raw).files.items()
+        )
+    except OSError:  # a file is missing, or cannot be read
+        return False
 
 
 def _copy(source: Path, folder: Path, manifest: Manifest) -> None:
@@ -55,9 +64,12 @@ def _copy(source: Path, folder: Path, manifest: Manifest) -> None:
     for name in manifest.files:
         (part / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, part / name)
+    (part / MANIFEST).write_bytes(manifest.to_bytes())
     if folder.exists():  # altered; a server that runs has it in memory
         log.warning("The bundle in %s was altered; it is replaced from the store.", folder)
-        folder.rename(folder.with_name(f".part-old-{folder.name[:12]}-{os.getpid()}"))
+        altered = part.with_name(f"{part.name}-altered")
+        folder.rename(altered)
+        shutil.rmtree(altered, ignore_errors=True)
     part.rename(folder)
 
 

@@ -71,7 +71,7 @@ class Endpoint:
     def _ask(self, method: str, path: str, body: Any, seconds: float) -> tuple[int, Any]:
         host = EVERY_ADDRESS.get(self.host, self.host)
         connection = http.client.HTTPConnection(host, self.port, timeout=seconds)
-        content = None if body is None else json.dumps(body, allow_nan=False).encode()
+        content = None if body is None else _encode(body)
         try:
             connection.request(method, path, content, {"Content-Type": "application/json"})
             response = connection.getresponse()
@@ -91,6 +91,16 @@ class Endpoint:
             ) from error
         finally:
             connection.close()
+
+
+def _encode(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except ValueError as error:
+        raise DataError(
+            f"The records cannot be sent: {error}.",
+            "Write a missing number as null, or leave it out.",
+        ) from error
 
 
 def _refuse_constant(name: str) -> Any:

@@ -15,8 +15,8 @@ class History:
     """The way back."""
 
     way: tuple[Release, ...]
-    """One release per step, the oldest first, the champion last. Going back to an earlier step takes
-    the later ones off, so that going back twice goes back two steps.
+    """One release per step, the oldest first, the champion last. A person who goes back to an earlier
+    step takes the later ones off, so that going back twice goes back two steps.
     """
     taken_back: frozenset[str]
     """Bundles that a person went back from, and that nobody has chosen since."""
@@ -29,12 +29,13 @@ class History:
         for release in sorted(releases, key=lambda release: release.id):
             if release.status not in SERVED:
                 continue
-            by_hand = release.run_id.startswith(ROLLBACK)
-            later = _later(way, release.bundle)
-            if by_hand:
-                taken_back.update(step.bundle for step in (later or way[-1:]))
+            if release.run_id.startswith(ROLLBACK):
+                step = _step_of(way, release.bundle)
+                later = way[-1:] if step is None else way[step + 1 :]
+                taken_back.update(left.bundle for left in later)
+                way = way[:step]
             taken_back.discard(release.bundle)
-            way = [*(way[: len(way) - len(later) - 1] if later is not None else way), release]
+            way.append(release)
         return cls(tuple(way), frozenset(taken_back))
 
     @property
@@ -43,9 +44,7 @@ class History:
         return self.way[-2] if len(self.way) > 1 else None
 
 
-def _later(way: list[Release], bundle: str) -> list[Release] | None:
-    """Return the steps after a bundle's own; None where it is no step of the way."""
-    for index in range(len(way) - 1, -1, -1):
-        if way[index].bundle == bundle:
-            return way[index + 1 :]
-    return None
+def _step_of(way: Sequence[Release], bundle: str) -> int | None:
+    """Return the last step at which a bundle served; None where it is no step of the way."""
+    steps = [index for index, release in enumerate(way) if release.bundle == bundle]
+    return steps[-1] if steps else None

@@ -1,6 +1,7 @@
 """Which port a pipeline's model answers on: the first free one, and from then on the same."""
 
 import contextlib
+import errno
 import fcntl
 import socket
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def reserve(server: ServerProcess, settings: Settings) -> ServerRecord:
 
     Raises:
         DeployError: A program that is not ours listens on the pipeline's port.
-        SettingsError: No port of the range is free.
+        SettingsError: No port of the range is free, or the host is none of this machine's addresses.
     """
     with _alone(server.folder.parent):
         known, ports = server.record(), port_range(settings)
@@ -42,14 +43,23 @@ def port_range(settings: Settings) -> range:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Tell whether one could listen there."""
+    """Tell whether one could listen there.
+
+    Raises:
+        SettingsError: The host is none of this machine's addresses.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise SettingsError(
+                f"A model server cannot listen on {host!r}: {error.strerror or error}.",
+                "Set LASTMILE_SERVE_HOST to an address of this machine, such as 127.0.0.1.",
+            ) from error
         return True
 
 

@@ -8,6 +8,7 @@ The pointer names the release that answers. Replacing it is the one step that re
 """
 
 import json
+import logging
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from lastmile.deploy.endpoint import Endpoint, Readiness
 from lastmile.deploy.ports import reserve
 from lastmile.deploy.server import ServerProcess, ServerRecord, is_running, write_whole
 from lastmile.deploy.target import Assignment, Patience
-from lastmile.errors import DeployError
+from lastmile.errors import DeployError, LastmileError
 from lastmile.run import code_digest
 from lastmile.settings import Settings
 from lastmile.store import Store
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.05
 SETTLING_SECONDS = 1.0
@@ -99,26 +102,31 @@ class ProcessTarget:
     def switch(self, assignment: Assignment) -> None:
         """Point the public server at a release, and start it where it does not run.
 
-        A server that runs older code or was set up otherwise is started anew: there is no answer for
-        a moment then. In all other cases it swaps the model between two requests.
+        A server that runs older code or was set up otherwise is started anew, once a preview has shown
+        that the new one would start: there is no answer for a moment then. In all other cases it swaps
+        the model between two requests.
 
         Raises:
             DeployError: The server cannot be started, or its port is taken.
             ArtefactError: The bundle is missing or altered in the store.
         """
-        if self.assigned() != assignment or self.public.process() is None:
+        install(self._store, assignment.bundle, self._bundles)
+        is_running = self.public.process() is not None
+        if not is_running or self.assigned() != assignment:
             self._point(self.public, assignment)
         code = code_digest(SERVER_CODE)
-        if self.public.process() is not None:
+        if is_running:
             record = self.public.record()
             if record is not None and self._is_current(record, code):
+                return
+            if not self._would_start(assignment):
                 return
             self.public.end(PUBLIC_END_SECONDS)
         record = reserve(self.public, self._settings)
         self.public.start(record.model_copy(update={"code": code}))
 
     def wait_for(self, assignment: Assignment) -> str:
-        """Wait until every worker of the public server has answered with a release.
+        """Wait until the public server answers with a release, so often that no worker is likely not to.
 
         Raises:
             DeployError: It does not in time, it ended, or it cannot load the bundle.
@@ -165,6 +173,15 @@ class ProcessTarget:
         self._preview.end(PREVIEW_END_SECONDS)
         assigned = self.assigned()
         discard(self._bundles, {*keep, *([assigned.bundle] if assigned else [])})
+
+    def _would_start(self, assignment: Assignment) -> bool:
+        """Try a server of today's code; one that answers is not given up for one that would not."""
+        try:
+            with self.preview(assignment):
+                return True
+        except LastmileError as error:
+            log.warning("The server goes on with its older code. %s %s", error.headline, error.hint)
+            return False
 
     def _is_current(self, record: ServerRecord, code: str) -> bool:
         wanted = (code, self._settings.serve_host, self._settings.serve_workers)

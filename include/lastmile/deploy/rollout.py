@@ -60,6 +60,8 @@ def deploy(at: Deployment, candidate: Candidate, origin: Origin, force: bool) ->
     """
     champion = settle(at)
     if champion is not None and champion.bundle == candidate.bundle:
+        if (champion.run_id, champion.candidate) == (origin.run_id, origin.package):
+            return _released_before(at, champion)
         return _unchanged(at, champion)
     if candidate.bundle in History.of(at.ledger.releases(at.pipeline)).taken_back and not force:
         return _taken_back(at, candidate, champion)
@@ -155,7 +157,10 @@ def _settle(at: Deployment, release: Release) -> None:
         at.target.switch(assignment)
         address = at.target.wait_for(assignment)
     except LastmileError as error:
-        log.warning("%s", _go_back(at, assignment, at.ledger.champion(at.pipeline), error))
+        champion = at.ledger.champion(at.pipeline)
+        log.warning("%s %s", error.headline, _go_back(at, assignment, champion, error))
+        if champion is not None:  # it may have been cut off after the registry was told
+            _tell_registry(at, champion.version)
         return
     _write_down(at, assignment, address)
 
@@ -167,13 +172,15 @@ def _try_out(at: Deployment, assignment: Assignment, candidate: Candidate) -> Sm
 
 def _write_down(at: Deployment, assignment: Assignment, address: str) -> None:
     """Tell the registry, then the ledger: with its row the release is complete."""
-    try:
-        at.registry.set_alias(at.pipeline, CHAMPION, assignment.version)
-    except (
-        ServiceUnavailableError
-    ) as error:  # the model answers; the alias follows the next release
-        log.warning("%s %s", error.headline, error.hint)
+    _tell_registry(at, assignment.version)
     at.ledger.set_serving(assignment.release, address)
+
+
+def _tell_registry(at: Deployment, version: int) -> None:
+    try:
+        at.registry.set_alias(at.pipeline, CHAMPION, version)
+    except ServiceUnavailableError as error:  # the model answers; a later release sets the alias
+        log.warning("%s %s", error.headline, error.hint)
 
 
 def _go_back(
@@ -181,11 +188,10 @@ def _go_back(
 ) -> str:
     """Undo what was done of a release; return a sentence that says who answers now."""
     try:
-        if at.target.assigned() == assignment:
-            if champion is None:
-                at.target.withdraw()
-            else:
-                restore(at, champion)
+        if champion is not None:
+            restore(at, champion)
+        elif at.target.assigned() == assignment:
+            at.target.withdraw()
         still = "" if champion is None else f"Version {champion.version} still answers."
     except LastmileError as second:
         log.error("Going back failed, too: %s %s", second.headline, second.hint)
@@ -196,6 +202,22 @@ def _go_back(
     except LastmileError as second:  # whoever comes next sees that the release was not switched to
         log.warning("Not written down that version %d failed: %s", assignment.version, second)
     return still
+
+
+def _released_before(at: Deployment, champion: Release) -> Released:
+    """Answer a run that was cut off after its release: it did release, and is to say so."""
+    address, way = restore(at, champion), History.of(at.ledger.releases(at.pipeline))
+    return Released(
+        pipeline=champion.pipeline,
+        version=champion.version,
+        bundle=champion.bundle,
+        released=True,
+        reason=f"Version {champion.version} answers at {address}; an earlier try of this run released it.",
+        release=champion.id,
+        address=address,
+        previous=way.previous.version if way.previous is not None else None,
+        smoke=None,
+    )
 
 
 def _unchanged(at: Deployment, champion: Release) -> Released:
@@ -230,7 +252,11 @@ def _nothing_released(champion: Release, address: str, reason: str) -> Released:
 
 
 def _tidy(at: Deployment) -> None:
+    """Clear up behind a deploy. What cannot be, the next one clears: a release does not fail of it."""
     releases = at.ledger.releases(at.pipeline)
     served = [release.bundle for release in releases if release.status in SERVED]
     way = [release.bundle for release in reversed(History.of(releases).way)]
-    at.target.tidy({*way[:KEPT], *served[:KEPT]})
+    try:
+        at.target.tidy({*way[:KEPT], *served[:KEPT]})
+    except LastmileError as error:
+        log.warning("Not cleared up: %s %s", error.headline, error.hint)

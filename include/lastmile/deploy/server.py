@@ -77,10 +77,11 @@ class ServerProcess:
                 if self._is_recorded(process, record) and self._is_ours(process):
                     return process
         for process in self._all_ours():
-            if os.getsid(process.pid) == process.pid:  # workers are in their master's session
-                if record is not None:
-                    self._note(record, process)
-                return process
+            with contextlib.suppress(psutil.Error, ProcessLookupError):  # it may end meanwhile
+                if os.getsid(process.pid) == process.pid:  # workers are in their master's session
+                    if record is not None:
+                        self._note(record, process)
+                    return process
         return None
 
     def start(self, record: ServerRecord) -> psutil.Process:
@@ -96,8 +97,8 @@ class ServerProcess:
         """
         self._end_strays()
         self.write_record(record)
-        self._trim_log()
         try:
+            self._trim_log()
             with (self.folder / LOG).open("ab") as output:
                 child = subprocess.Popen(
                     self._command(record),
@@ -110,7 +111,8 @@ class ServerProcess:
                 )
         except OSError as error:
             raise DeployError(
-                f"The model server cannot be started: {error}", "See that this Python still exists."
+                f"The model server cannot be started: {error}",
+                f"See that {sys.executable} exists, and that this user may write in {self.folder}.",
             ) from error
         # Reaps it, should it end before we do.
         threading.Thread(target=child.wait, name=f"wait for {child.pid}", daemon=True).start()
@@ -214,17 +216,22 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file: a reader sees the old content or the new, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file: a reader sees the old content or the new, also after a power cut.
+
+    Raises:
+        DeployError: It cannot be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise DeployError(
             f"{path} cannot be written: {error.strerror or error}.",
             "Free some space, and see that this user may write there.",

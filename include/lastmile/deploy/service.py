@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from lastmile.artefacts.passport import Candidate, Passport, Released
 from lastmile.clients.mlflow import Tracking
 from lastmile.deploy.endpoint import Endpoint
@@ -198,8 +200,15 @@ def read_candidate(store: Store, digest: str) -> Candidate:
     Raises:
         ArtefactError: It is missing or altered.
     """
-    folder = store.open_artefact(ArtefactRef(kind="package", digest=digest))
-    return Candidate.model_validate_json((folder / "candidate.json").read_bytes())
+    ref = ArtefactRef(kind="package", digest=digest)
+    folder = store.open_artefact(ref)
+    try:
+        return Candidate.model_validate_json((folder / "candidate.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtefactError(
+            f"{ref} holds no candidate that this version of Lastmile can read.",
+            "Package the run again, with --force.",
+        ) from error
 
 
 def _earlier(

@@ -9,7 +9,7 @@ from lastmile.artefacts.passport import SmokeResult
 from lastmile.artefacts.verdict import Golden
 from lastmile.deploy.endpoint import Endpoint
 from lastmile.deploy.target import Assignment
-from lastmile.errors import DeployError, LastmileError
+from lastmile.errors import DataError, DeployError, ServiceUnavailableError
 
 TOLERANCE = 1e-5
 """How far a number may be from the golden one; beyond 1, as a share of it."""
@@ -54,8 +54,10 @@ def _ask(
         raise DeployError("The smoke test did not end in time.", HINT)
     try:
         answer = endpoint.predict(golden.records[rows], seconds=left)
-    except LastmileError as error:
+    except DataError as error:
         raise DeployError(f"The smoke test failed: {error.headline}", error.hint or HINT) from error
+    except ServiceUnavailableError as error:  # its hint is about a model that serves
+        raise DeployError(f"The smoke test failed: {error.headline}", HINT) from error
     if answer.get("version") != assignment.version:
         raise DeployError(
             f"The smoke test was answered by version {answer.get('version')!r}, not by "
