@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from lastmile.artefacts.dataset import read_dataset
+from lastmile.artefacts.dataset import Dataset, read_dataset
 from lastmile.artefacts.passport import Candidate, Passport
 from lastmile.artefacts.verdict import Decision, Golden, Verdict
 from lastmile.clients.mlflow import Tracking
@@ -53,8 +53,11 @@ class Stage:
         judged = context.record(StageName.EVALUATE).artefact
         verdict, golden = _read_verdict(context.store.open_artefact(judged))
         _refuse_unapproved(verdict, bundle, dataset)
-        version = _register(context, bundle, judged)
-        passport = _passport(context, verdict, judged, version)
+        # All is verified before the registry, which keeps what it is told, hears of the candidate.
+        data = read_dataset(context.store.open_artefact(dataset))
+        folder = context.store.open_artefact(bundle)
+        version = _register(context, bundle, folder, judged)
+        passport = _passport(context, verdict, judged, data, version)
         (out / "passport.json").write_text(passport.model_dump_json(indent=1))
         candidate = Candidate(
             pipeline=context.pipeline.name,
@@ -105,8 +108,7 @@ def _refuse_unapproved(verdict: Verdict, bundle: ArtefactRef, dataset: ArtefactR
             )
 
 
-def _register(context: Context, bundle: ArtefactRef, judged: ArtefactRef) -> int:
-    folder = context.store.open_artefact(bundle)
+def _register(context: Context, bundle: ArtefactRef, folder: Path, judged: ArtefactRef) -> int:
     trained = context.record(StageName.TRAIN)
     name = context.pipeline.name
     tracking = Tracking(context.settings.mlflow, context.settings.home_path)
@@ -121,10 +123,10 @@ def _register(context: Context, bundle: ArtefactRef, judged: ArtefactRef) -> int
     return version
 
 
-def _passport(context: Context, verdict: Verdict, judged: ArtefactRef, version: int) -> Passport:
+def _passport(
+    context: Context, verdict: Verdict, judged: ArtefactRef, dataset: Dataset, version: int
+) -> Passport:
     manifest = context.store.read_manifest(ArtefactRef(kind="train", digest=verdict.bundle))
-    data = ArtefactRef(kind="prepare", digest=verdict.dataset)
-    dataset = read_dataset(context.store.open_artefact(data))
     return Passport(
         pipeline=context.pipeline.name,
         version=version,
