@@ -1,8 +1,8 @@
 """The dataset: what preparing hands on.
 
 Files of the artefact: `dataset.json` (this document), `train.parquet`, `validation.parquet` and
-`test.parquet` (the model's columns, `KEY` and `LABEL`), `quarantine.csv` (rows set aside, with their
-reason), `report.json` and `report.html`.
+`test.parquet` (the model's columns, `KEY`, `LABEL` and, where rows were split by group, `GROUP`),
+`quarantine.csv` (rows set aside, with their reason), `report.json` and `report.html`.
 
 The columns hold values as a client of the server would send them: typed and within the contract, but a
 missing value is still missing and an outlier still far out. The fitted steps of `cleaning` deal with
@@ -23,6 +23,8 @@ from lastmile.pipeline.base import Strict
 
 KEY = "__key__"
 LABEL = "__label__"
+GROUP = "__group__"
+"""Which rows belong together, for whoever judges: rows of one group are no independent samples."""
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -37,6 +39,22 @@ class SourceRows(Strict):
     """SHA-256 of the raw rows as they were read."""
 
 
+class SplitRule(Strict):
+    """How it was decided which row learns, which stops the learning and which judges."""
+
+    by: Literal["stratified", "group", "time"]
+    column: str | None
+    """The group's or the time's column."""
+    key: str | None
+    """The column that names a row; None: a row is named by the values that the model reads."""
+    seed: int | None
+    """Of the hash; None for a split by time."""
+    shares: dict[SplitName, float] | None
+    """The shares asked for; None for a split by time."""
+    moments: dict[Literal["validation_from", "test_from"], str] | None
+    """The first moment of validation and of test; None but for a split by time."""
+
+
 class Dataset(Strict):
     """`dataset.json`."""
 
@@ -49,6 +67,8 @@ class Dataset(Strict):
     rows: dict[SplitName, int]
     quarantined: int
     sources: tuple[SourceRows, ...]
+    split: SplitRule | None = None
+    """None: a dataset of before this was written down."""
 
     def read_cleaning(self) -> Cleaning:
         """Return the schema and the fitted cleaning steps."""
@@ -64,6 +84,8 @@ class Split:
     """The schema's columns."""
     labels: npt.NDArray[np.float64]
     """Class numbers, or the target itself for a regression."""
+    groups: npt.NDArray[np.object_] | None = None
+    """Each row's group, where rows were split by group."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -89,6 +111,11 @@ def read_split(folder: Path, name: SplitName) -> Split:
         keys=np.array(table[KEY].to_pylist(), dtype=object),
         batch=schema.from_columns(columns, table.num_rows),
         labels=table[LABEL].to_numpy().astype(np.float64),
+        groups=(
+            np.array(table[GROUP].to_pylist(), dtype=object)
+            if GROUP in table.column_names
+            else None
+        ),
     )
 
 

@@ -5,23 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lastmile.artefacts.dataset import KEY, LABEL, Dataset, SourceRows, write_dataset
+from lastmile.artefacts.dataset import GROUP, KEY, LABEL, Dataset, SourceRows, write_dataset
 from lastmile.features.schema import ColumnKind
 from lastmile.features.transform import cleaning_to_json
 from lastmile.pipeline.definition import Pipeline
 from lastmile.prepare.clean import Cleaned
 from lastmile.prepare.rows import SPLITS, Rows
+from lastmile.prepare.split import split_rule
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
+OWN_COLUMNS = [KEY, LABEL, GROUP]
+"""What preparing added to the data's columns."""
 ROW_GROUP_ROWS = 1 << 20
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A cell that starts so is a formula to a spreadsheet; on export it gets a `'` before it (OWASP)."""
 
 
 def write_splits(folder: Path, rows: Rows) -> None:
-    """Write the three Parquet files: the model's columns, `KEY` and `LABEL`."""
+    """Write the three Parquet files: the model's columns, `KEY`, `LABEL` and, by group, `GROUP`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -29,6 +32,8 @@ def write_splits(folder: Path, rows: Rows) -> None:
         part = rows.frame[rows.splits == code]
         columns = {c.name: _arrow(part[c.name], c.kind) for c in rows.schema.columns}
         columns[KEY] = pa.array(part[KEY].tolist(), pa.string())
+        if GROUP in part.columns:
+            columns[GROUP] = pa.array(part[GROUP].tolist(), pa.string())
         columns[LABEL] = pa.array(part[LABEL].to_numpy(dtype=np.float64), pa.float64())
         pq.write_table(
             pa.table(columns),
@@ -58,10 +63,10 @@ def write_quarantine(file: Path, rows: Rows) -> None:
     import pandas as pd
 
     if not rows.quarantined:
-        columns = [name for name in rows.frame.columns if name not in (KEY, LABEL)]
+        columns = [name for name in rows.frame.columns if name not in OWN_COLUMNS]
         pd.DataFrame(columns=["row", "step", "reason", *columns]).to_csv(file, index=False)
         return
-    aside = pd.concat([part.drop(columns=[KEY, LABEL], errors="ignore")
+    aside = pd.concat([part.drop(columns=OWN_COLUMNS, errors="ignore")
                        for part in rows.quarantined])  # fmt: skip
     aside = aside.sort_index().rename(columns={"__step__": "step", "__reason__": "reason"})
     aside.insert(0, "row", aside.index + 1)
@@ -100,6 +105,7 @@ def write_document(
         },
         quarantined=rows.quarantine_size,
         sources=sources,
+        split=split_rule(pipeline.data),
     )
     write_dataset(folder, dataset)
     return dataset

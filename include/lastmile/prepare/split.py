@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lastmile.artefacts.dataset import KEY, LABEL
+from lastmile.artefacts.dataset import GROUP, KEY, LABEL, SplitRule
 from lastmile.errors import DataError, PipelineFileError
-from lastmile.pipeline.data import SplitSettings
+from lastmile.pipeline.data import Data, SplitSettings
 from lastmile.prepare.columns import make_typed
 from lastmile.prepare.rows import SPLITS, TEST, TRAIN, VALIDATION, Rows, StepReport
 from lastmile.prepare.sources.acquired import canonical_text
@@ -39,9 +39,28 @@ def assign_splits(rows: Rows, report: StepReport) -> None:
     if settings.by == "group":
         groups = canonical_text(rows.frame[str(settings.column)])
         rows.set_aside([(groups.isna().to_numpy(), f"{settings.column}: no group")], report)
-        rows.split_codes = by_hash(groups.loc[rows.frame.index], settings)
+        rows.set_value(GROUP, groups.loc[rows.frame.index])
+        rows.split_codes = by_hash(rows.frame[GROUP], settings)
         return
     rows.split_codes = by_hash(rows.frame[KEY].fillna(MISSING), settings)
+
+
+def split_rule(data: Data) -> SplitRule:
+    """Return how rows are parted, for those who judge the model and who explain it."""
+    settings = data.split
+    is_time = settings.by == "time"
+    shares = {"train": settings.train, "validation": settings.validation, "test": settings.test}
+    moments = {"validation_from": settings.validation_from, "test_from": settings.test_from}
+    return SplitRule.model_validate(
+        {
+            "by": settings.by,
+            "column": settings.column,
+            "key": data.key,
+            "seed": None if is_time else settings.seed,
+            "shares": None if is_time else shares,
+            "moments": moments if is_time else None,
+        }
+    )
 
 
 def by_hash(names: "Series[str]", settings: SplitSettings) -> npt.NDArray[np.int8]:

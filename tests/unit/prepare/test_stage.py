@@ -153,3 +153,42 @@ def test_a_failed_preparation_stores_nothing(prepare, settings):
     with pytest.raises(DataError, match="quarantine"):
         prepare(table(), **CONTRACT | {"quarantine": {"max_share": 0}})
     assert not list((settings.home_path / "store").rglob("*.parquet"))
+
+
+def by_group() -> pd.DataFrame:
+    frame = table().drop(index=[5, 6, 7])
+    frame["house"] = [f"h{i // 3}" for i in range(len(frame))]
+    return frame
+
+
+def test_by_group_the_dataset_tells_each_rows_group_and_the_rule(prepare):
+    split = {"by": "group", "column": "house", "seed": 3}
+    frame = by_group()
+    _, folder = prepare(frame, **CONTRACT | {"split": split})
+    houses = dict(zip(frame["id"], frame["house"], strict=True))
+    for name in ("train", "validation", "test"):
+        part = read_split(folder, name)
+        assert part.groups.tolist() == [houses[key] for key in part.keys]
+        assert "house" not in read_records(folder, name)[0]
+    rule = read_dataset(folder).split
+    assert (rule.by, rule.column, rule.key, rule.seed) == ("group", "house", "id", 3)
+    assert rule.shares == {"train": 0.7, "validation": 0.15, "test": 0.15}
+    assert rule.moments is None
+
+
+def test_without_groups_no_row_has_one(prepare):
+    _, folder = prepare(table(), **CONTRACT)
+    assert read_split(folder, "test").groups is None
+    assert read_dataset(folder).split.by == "stratified"
+
+
+def test_by_time_the_rule_holds_the_moments_and_no_shares(prepare):
+    frame = table()
+    frame["seen"] = [f"2026-{1 + i // 50:02d}-01" for i in range(len(frame))]
+    moments = {"validation_from": "2026-04-01", "test_from": "2026-05-01"}
+    split = {"by": "time", "column": "seen", **moments}
+    _, folder = prepare(frame, **CONTRACT | {"split": split})
+    rule = read_dataset(folder).split
+    assert (rule.by, rule.column, rule.moments) == ("time", "seen", moments)
+    assert rule.shares is None
+    assert rule.seed is None
