@@ -159,6 +159,7 @@ def test_a_second_deploy_is_refused_while_one_is_under_way(
     original = rollout.smoke_test
 
     def meanwhile(*arguments: object) -> object:
+        monkeypatch.setattr(rollout, "smoke_test", original)
         for other in (lambda: service.put(candidate, origin), service.rollback, service.take_down):
             with pytest.raises(BusyError) as caught:
                 other()
