@@ -257,6 +257,7 @@ class Traffic:
                 self._note(answer.status, json.loads(answer.read()))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.failures.append(error)
+                break  # one is too many, and a client that goes on at once leaves nobody any time
             if not keep_alive:
                 connection.close()
         connection.close()
