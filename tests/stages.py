@@ -1,5 +1,6 @@
 """What earlier stages would have handed on, made straight from values: datasets and stage records."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lastmile.artefacts.dataset import KEY, LABEL, Dataset, SourceRows, write_dataset
+from lastmile.artefacts.passport import Passport
+from lastmile.artefacts.verdict import Decision
 from lastmile.bundle.signature import Task
 from lastmile.errors import ExitCode
 from lastmile.features.schema import Column
@@ -30,13 +33,15 @@ def write_dataset_files(
     task: Task = "binary",
     classes: tuple[str, ...] | None = ("no", "yes"),
     steps: tuple[Step, ...] = (),
+    keys: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Write a dataset whose validation split is its training split."""
+    """Write a dataset whose validation split is its training split; keys are made up by default."""
     folder.mkdir(parents=True, exist_ok=True)
     splits = {"train": train, "validation": train, "test": test}
     for name, (values, labels) in splits.items():
         arrays = {c.name: _array(c, values[c.name]) for c in columns}
-        arrays[KEY] = pa.array([f"{name}-{i}" for i in range(len(labels))], pa.string())
+        made_up = [f"{name}-{i}" for i in range(len(labels))]
+        arrays[KEY] = pa.array((keys or {}).get(name, made_up), pa.string())
         arrays[LABEL] = pa.array([float(label) for label in labels], pa.float64())
         pq.write_table(pa.table(arrays), folder / f"{name}.parquet")
     write_dataset(
@@ -56,6 +61,19 @@ def write_dataset_files(
 
 def _array(column: Column, values: Sequence[Any]) -> pa.Array:
     return pa.array(list(values), pa.float64() if column.kind.is_numeric else pa.string())
+
+
+def put_package(context: Context, bundle: ArtefactRef, dataset: ArtefactRef) -> ArtefactRef:
+    """Store a package whose passport names bundle and dataset."""
+    passport = Passport(
+        pipeline=context.pipeline.name, version=1, bundle=bundle.digest, files={},
+        dataset=dataset.digest, verdict="0" * 64, decision=Decision.PROMOTE, metrics=(), sources=(),
+        rows={}, definition={}, code="0" * 64, commit=None, libraries={}, run_id="run-0",
+        requested_by="", reason="", created_at="2026-03-01T02:10:00+00:00",
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "passport.json").write_text(passport.model_dump_json())
+        return context.store.put_artefact("package", Path(folder))
 
 
 def put_stage(

@@ -119,6 +119,14 @@ def read_split(folder: Path, name: SplitName) -> Split:
     )
 
 
+def read_keys(folder: Path, name: SplitName) -> list[str]:
+    """Read the keys of one part of a verified artefact folder."""
+    import pyarrow.parquet as pq
+
+    keys: list[str] = pq.read_table(folder / f"{name}.parquet", columns=[KEY])[KEY].to_pylist()
+    return keys
+
+
 def read_records(folder: Path, name: SplitName) -> list[dict[str, Any]]:
     """Read one part as records, as a client would send them; None where a value is missing."""
     import pyarrow.parquet as pq

@@ -25,8 +25,15 @@ class Evidence:
     """Classes without a record in the test split."""
     candidate: Figures = field(default_factory=dict)
     baseline: Figures = field(default_factory=dict)
+    """Of the best model that ignores its input, metric by metric."""
+    gain: tuple[float, float] | None = None
+    """The 95 % interval of how much better than the baseline the primary metric is."""
     champion: Figures | None = None
-    """None where there is no champion, or where it cannot be compared."""
+    """None where there is no champion."""
+    beside_champion: Figures = field(default_factory=dict)
+    """The candidate, on the rows that the champion is measured on."""
+    compared_rows: int = 0
+    """How many rows those are."""
     candidate_trouble: str | None = None
     """Why the candidate has no answers that could be measured."""
     champion_trouble: str | None = None
@@ -137,17 +144,28 @@ def _better_than_baseline(evidence: Evidence) -> Check:
     baseline = finite(evidence.baseline.get(metric))
     if value is None or baseline is None:
         return _no_value(check, metric if value is None else f"{metric} of the baseline", baseline)
-    ahead = _gain(evidence, value, baseline)
-    than = f"the {baseline:.6g} of a model that ignores its input"
+    outcome, how = _ahead(_gain(evidence, value, baseline), evidence.gain)
     return Check(
         name=check,
-        outcome=Outcome.PASS if ahead > 0 else Outcome.FAIL,
+        outcome=outcome,
         value=value,
         threshold=baseline,
-        reason=f"{metric} is {value:.6g}, better than {than}."
-        if ahead > 0
-        else f"{metric} is {value:.6g}, no better than {than}.",
+        reason=f"{metric} is {value:.6g}, the best model that ignores its input has {baseline:.6g}: "
+        f"{how}.",
     )
+
+
+def _ahead(gain: float, interval: tuple[float, float] | None) -> tuple[Outcome, str]:
+    """Tell a model that has learnt something from one that was lucky with the test rows."""
+    if gain <= 0:
+        return Outcome.FAIL, "no better"
+    if interval is None:
+        return Outcome.UNSURE, f"{gain:.4g} better, but too few rows tell whether that is chance"
+    low, high = interval
+    between = f"95 %: {low:.4g} to {high:.4g}"
+    if low <= 0:
+        return Outcome.UNSURE, f"{gain:.4g} better ({between}), which may be chance"
+    return Outcome.PASS, f"{gain:.4g} better ({between})"
 
 
 def _not_worse_than_champion(gate: Gate, evidence: Evidence) -> Check:
@@ -162,14 +180,19 @@ def _not_worse_than_champion(gate: Gate, evidence: Evidence) -> Check:
             threshold=None,
             reason="There is no champion yet: this would be the first release.",
         )
-    value, champion = (
-        finite(evidence.candidate.get(metric)),
-        finite(evidence.champion.get(metric)),
-    )
+    value = finite(evidence.beside_champion.get(metric))
+    champion = finite(evidence.champion.get(metric))
     if value is None:
         return _no_value(check, metric, champion)
     if champion is None:
         return _unsure(check, evidence, f"{metric} of the champion has no value on these rows.")
+    if evidence.compared_rows < min(gate.min_rows, evidence.rows):
+        return _unsure(
+            check,
+            evidence,
+            f"The champion has learnt from all but {evidence.compared_rows} of the {evidence.rows} "
+            "test rows: the way rows are split has changed.",
+        )
     return _against(check, gate.not_worse_than_champion_by, evidence, value, champion)
 
 
@@ -189,8 +212,15 @@ def _against(
         outcome=Outcome.PASS if holds else Outcome.FAIL,
         value=value,
         threshold=finite(bound),
-        reason=f"{evidence.primary} is {value:.6g}, the champion's {champion:.6g}: {how}{allowance}.",
+        reason=f"{evidence.primary} is {value:.6g}, the champion's {champion:.6g}: {how}{allowance}"
+        f"{_on_which(evidence)}.",
     )
+
+
+def _on_which(evidence: Evidence) -> str:
+    if evidence.compared_rows == evidence.rows:
+        return ""
+    return f"; on the {evidence.compared_rows} test rows that the champion has not learnt from"
 
 
 def _unsure(check: str, evidence: Evidence, reason: str) -> Check:

@@ -30,6 +30,10 @@ class Predictions:
     threshold: float = 0.5
     """Binary: from this probability on the answer is class 1."""
 
+    def on(self, rows: npt.NDArray[np.bool_]) -> "Predictions":
+        """Return the predictions of some rows."""
+        return Predictions(self.task, self.labels[rows], self.scores[rows], self.threshold)
+
     @property
     def class_count(self) -> int:
         """How many classes there are; 0 for a regression."""

@@ -9,12 +9,15 @@ from lastmile.artefacts.dataset import Dataset, Split, read_dataset, read_record
 from lastmile.artefacts.verdict import Decision, Golden, Metric, Verdict, decide
 from lastmile.bundle.predictor import Predictor
 from lastmile.errors import ArtefactError, ExitCode
-from lastmile.evaluate.bootstrap import Intervals, bootstrap
+from lastmile.evaluate.baseline import Baseline, baseline
+from lastmile.evaluate.bootstrap import Groups, Intervals, bootstrap, difference
+from lastmile.evaluate.champion import Comparison, compare
 from lastmile.evaluate.checks import Evidence, Figures, finite, judge
 from lastmile.evaluate.golden import make_golden
 from lastmile.evaluate.metrics import Predictions, measure_once
 from lastmile.evaluate.report import render
-from lastmile.evaluate.scoring import Scored, baseline, score, score_champion
+from lastmile.evaluate.scoring import Scored, score
+from lastmile.ledger.ledger import Release
 from lastmile.pipeline.gate import METRICS
 from lastmile.run import Context, Produced, StageName
 from lastmile.store import ArtefactRef
@@ -30,7 +33,7 @@ class Stage:
     """Judges what training made, by the predictor that serves it."""
 
     code: ClassVar[tuple[str, ...]] = (
-        "evaluate", "artefacts.verdict", "artefacts.dataset", "bundle", "features", "pipeline.gate",
+        "evaluate", "artefacts", "bundle", "features", "pipeline.gate",
     )  # fmt: skip
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "pyarrow")
     reusable: ClassVar[bool] = True
@@ -42,9 +45,8 @@ class Stage:
             "pipeline": context.pipeline.name,
             "bundle": context.record(StageName.TRAIN).artefact.digest,
             "dataset": context.record(StageName.PREPARE).artefact.digest,
-            "champion": champion,
-            "champion_is_sound": champion is not None
-            and context.store.has_artefact(ArtefactRef(kind="train", digest=champion)),
+            "champion": champion.bundle if champion else None,
+            "champion_is_sound": champion is not None and _is_sound(context, champion),
             "gate": context.pipeline.gate.model_dump(mode="json"),
             "task": context.pipeline.task,
         }
@@ -63,18 +65,20 @@ class Stage:
         _refuse_mismatch(predictor, dataset)
         champion = _champion(context)
         trial = _Trial(
+            primary=context.pipeline.primary_metric,
             candidate=score(predictor, test),
-            baseline=_measured(_baseline(dataset, folder, test)),
-            champion=None
+            baseline=_baseline(dataset, folder, test, predictor.signature.decision_threshold),
+            comparison=None
             if champion is None
-            else score_champion(context.store, champion, dataset, test),
+            else compare(context.store, champion, dataset, test),
+            groups=_numbered(test),
         )
         checks = judge(context.pipeline.gate, trial.evidence(context, dataset, test))
         verdict = Verdict(
             pipeline=context.pipeline.name,
             bundle=bundle.digest,
             dataset=data.digest,
-            champion=champion,
+            champion=champion.bundle if champion else None,
             rows=len(test),
             decision=decide(checks),
             checks=checks,
@@ -97,34 +101,62 @@ class Stage:
 class _Trial:
     """Candidate, baseline and champion on the same rows."""
 
-    def __init__(self, candidate: Scored, baseline: Figures, champion: Scored | None) -> None:
+    def __init__(
+        self,
+        primary: str,
+        candidate: Scored,
+        baseline: Baseline,
+        comparison: Comparison | None,
+        groups: Groups | None,
+    ) -> None:
         self.candidate = candidate
+        self._primary = primary
         self._baseline = baseline
-        self._champion = champion
+        self._comparison = comparison
+        self._groups = groups
         self._figures = _measured(candidate.predictions)
-        self._champion_figures = _measured(champion.predictions) if champion else {}
+        self._champion_figures = _measured(comparison.champion.predictions) if comparison else {}
         self.intervals = (
             Intervals({}, 0, 0)
             if candidate.predictions is None
-            else bootstrap(candidate.predictions)
+            else bootstrap(candidate.predictions, groups)
         )
 
     def evidence(self, context: Context, dataset: Dataset, test: Split) -> Evidence:
         """Return what the checks look at."""
-        names = dataset.classes or ()
+        names, comparison = dataset.classes or (), self._comparison
         return Evidence(
             task=dataset.task,
-            primary=context.pipeline.primary_metric,
+            primary=self._primary,
             rows=len(test),
             absent_classes=tuple(
                 name for number, name in enumerate(names) if not np.any(test.labels == number)
             ),
             candidate=self._figures,
-            baseline=self._baseline,
-            champion=self._champion_figures if self._champion else None,
+            baseline=self._baseline.figures,
+            gain=self._gain(dataset.task),
+            champion=self._champion_figures if comparison else None,
+            beside_champion=self._beside_champion(),
+            compared_rows=int(comparison.rows.sum()) if comparison else 0,
             candidate_trouble=self.candidate.trouble,
-            champion_trouble=self._champion.trouble if self._champion else None,
+            champion_trouble=comparison.champion.trouble if comparison else None,
         )
+
+    def _gain(self, task: str) -> tuple[float, float] | None:
+        """Return the interval of how much better than the baseline the candidate is."""
+        ours, trivial = self.candidate.predictions, self._baseline.models.get(self._primary)
+        if ours is None or trivial is None:
+            return None
+        found = difference(ours, trivial, self._primary, self._groups)
+        if found is None or METRICS[task][self._primary]:
+            return found
+        return -found[1], -found[0]
+
+    def _beside_champion(self) -> Figures:
+        ours, comparison = self.candidate.predictions, self._comparison
+        if ours is None or comparison is None or not comparison.rows.any():
+            return {}
+        return measure_once(comparison.of(ours))
 
     def metrics(self, task: str) -> tuple[Metric, ...]:
         """Return every metric of the task, also those without a value."""
@@ -135,16 +167,23 @@ class _Trial:
                 value=finite(self._figures.get(name)),
                 low=ends[name][0] if name in ends else None,
                 high=ends[name][1] if name in ends else None,
-                baseline=finite(self._baseline.get(name)),
+                baseline=finite(self._baseline.figures.get(name)),
                 champion=finite(self._champion_figures.get(name)),
             )
             for name in METRICS[task]
         )
 
 
-def _champion(context: Context) -> str | None:
-    release = context.ledger.champion(context.pipeline.name)
-    return None if release is None else release.bundle
+def _champion(context: Context) -> Release | None:
+    return context.ledger.champion(context.pipeline.name)
+
+
+def _is_sound(context: Context, champion: Release) -> bool:
+    kinds = {"train": champion.bundle, "package": champion.candidate}
+    return all(
+        context.store.has_artefact(ArtefactRef(kind=kind, digest=digest))
+        for kind, digest in kinds.items()
+    )
 
 
 def _refuse_mismatch(predictor: Predictor, dataset: Dataset) -> None:
@@ -161,9 +200,18 @@ def _measured(predictions: Predictions | None) -> Figures:
     return {} if predictions is None else measure_once(predictions)
 
 
-def _baseline(dataset: Dataset, folder: Path, test: Split) -> Predictions | None:
+def _baseline(dataset: Dataset, folder: Path, test: Split, threshold: float) -> Baseline:
     labels = read_split(folder, "train").labels
-    return baseline(dataset, labels, test) if len(labels) and len(test) else None
+    if not len(labels) or not len(test):
+        return Baseline({}, {})
+    return baseline(dataset, labels, test, threshold)
+
+
+def _numbered(test: Split) -> Groups | None:
+    """Return the number of each row's group; None where rows stand for themselves."""
+    if test.groups is None or not len(test):
+        return None
+    return np.unique(test.groups.astype(str), return_inverse=True)[1].astype(np.intp)
 
 
 def _golden(predictor: Predictor, folder: Path, scored: Scored) -> Golden:

@@ -21,9 +21,12 @@ def _evidence(**changes: Any) -> Evidence:
         "rows": 100,
         "candidate": {"roc_auc": 0.95, "log_loss": 0.2},
         "baseline": {"roc_auc": 0.5, "log_loss": 0.69},
+        "gain": (0.4, 0.49),
         "champion": {"roc_auc": 0.94, "log_loss": 0.2},
     }
-    return Evidence(**(good | changes))
+    given = good | changes
+    alike = {"beside_champion": given["candidate"], "compared_rows": given["rows"]}
+    return Evidence(**(alike | given))
 
 
 def _outcomes(checks: tuple[Check, ...]) -> dict[str, Outcome]:
@@ -53,7 +56,7 @@ def test_a_good_candidate_passes_every_check_with_a_reason() -> None:
         ({"candidate": {"roc_auc": 0.9 - 0.01, "log_loss": 0}, "champion": None}, "roc_auc at least", "0.89"),
         ({"candidate": {"roc_auc": 0.95, "log_loss": 0.41}}, "log_loss at most", "0.41, but"),
         ({"candidate": {"roc_auc": 0.95}}, "log_loss at most", "not known is not good enough"),
-        ({"baseline": {"roc_auc": 0.95}}, "better than baseline", "no better than"),
+        ({"baseline": {"roc_auc": 0.95}}, "better than baseline", "has 0.95: no better."),
         ({"baseline": {}}, "better than baseline", "roc_auc of the baseline has no value"),
         ({"champion": {"roc_auc": 0.97}}, "not worse than the champion", "0.02 worse"),
         ({"absent_classes": ("yes",)}, "every class in the test split", "No test row is of class yes"),
@@ -98,6 +101,30 @@ def test_exactly_as_good_as_the_baseline_is_rejected() -> None:
     assert _outcomes(judge(Gate(), _evidence(baseline={"roc_auc": 0.95}))) == {
         "better than baseline": Outcome.FAIL
     }
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        ((-0.02, 0.2), "0.45 better (95 %: -0.02 to 0.2), which may be chance"),
+        (None, "too few rows"),
+    ],
+)
+def test_better_than_the_baseline_by_chance_needs_a_human(gain: Any, words: str) -> None:
+    checks = judge(GATE, _evidence(gain=gain))
+    assert _outcomes(checks) == {"better than baseline": Outcome.UNSURE}
+    assert words in next(c.reason for c in checks if c.name == "better than baseline")
+
+
+def test_the_champion_is_compared_on_rows_that_it_has_not_learnt_from() -> None:
+    apart = {"compared_rows": 60, "beside_champion": {"roc_auc": 0.92}}
+    check = judge(GATE, _evidence(**apart))[-1]
+    assert check.outcome is Outcome.FAIL
+    assert check.value == 0.92
+    assert check.reason.endswith("; on the 60 test rows that the champion has not learnt from.")
+    few = judge(GATE, _evidence(**(apart | {"compared_rows": 49})))[-1]
+    assert few.outcome is Outcome.UNSURE
+    assert "learnt from all but 49 of the 100" in few.reason
 
 
 def test_less_is_better_where_the_metric_says_so() -> None:
@@ -153,7 +180,10 @@ def cases(draw: st.DrawFn) -> tuple[Gate, Evidence]:
         absent_classes=draw(st.sampled_from([(), (), ("a",)])),
         candidate=draw(figures),
         baseline=draw(figures),
+        gain=draw(st.one_of(st.none(), st.tuples(st.floats(-1, 1), st.floats(-1, 1)))),
         champion=draw(st.one_of(st.none(), figures)),
+        beside_champion=draw(figures),
+        compared_rows=draw(st.integers(0, 200)),
         candidate_trouble=draw(st.sampled_from([None, None, "trouble"])),
         champion_trouble=draw(st.sampled_from([None, None, "trouble"])),
     )
@@ -187,8 +217,11 @@ def _must_hold(gate: Gate, evidence: Evidence) -> None:
     assert math.isfinite(value)
     assert math.isfinite(base)
     assert value > base if more else value < base
+    assert evidence.gain is not None
+    assert evidence.gain[0] > 0
     if evidence.champion is not None:
         champion, allowed = evidence.champion[evidence.primary], gate.not_worse_than_champion_by
+        value = evidence.beside_champion[evidence.primary]
         assert value >= champion - allowed if more else value <= champion + allowed
 
 

@@ -18,7 +18,7 @@ from lastmile.features.steps import ContractStep
 from lastmile.pipeline.definition import Pipeline
 from lastmile.run import Context, StageName, execute
 from lastmile.store import ArtefactRef
-from stages import put_stage, write_dataset_files
+from stages import put_package, put_stage, write_dataset_files
 
 X, COLOUR = Column("x", ColumnKind.NUMBER), Column("colour", ColumnKind.CATEGORY)
 MakeContext = Callable[..., Context]
@@ -70,12 +70,14 @@ def _verdict(context: Context) -> tuple[Verdict, Path]:
     return verdict, folder
 
 
-def _serve(context: Context, bundle: ArtefactRef) -> None:
+def _serve(context: Context, bundle: ArtefactRef, dataset: ArtefactRef | None = None) -> None:
+    """Put a bundle into service that has learnt from the run's dataset, or from another."""
+    learnt_from = dataset or context.record(StageName.PREPARE).artefact
     release = context.ledger.add_release(
         pipeline="toy",
         version=1,
         bundle=bundle.digest,
-        candidate="c" * 64,
+        candidate=put_package(context, bundle, learnt_from).digest,
         run_id="run-0",
         target="process",
         status="deploying",
@@ -140,6 +142,66 @@ def test_the_champion_is_measured_on_the_same_rows(
     metrics = {m.name: m for m in verdict.metrics}
     assert metrics["roc_auc"].champion == pytest.approx(metrics["roc_auc"].value, abs=1e-3)
     assert metrics["accuracy"].champion < 0.6  # it says yes to nearly all
+
+
+def test_rows_that_the_champion_has_learnt_from_do_not_count_in_the_comparison(
+    context: Context, prepare: Any, train: Any, tmp_path: Path
+) -> None:
+    """Somebody changed the split: half of today's test rows have taught the champion."""
+    names = [f"train-{i}" for i in range(60)] + [f"test-{i}" for i in range(40, 100)]
+    before = write_dataset_files(
+        tmp_path / "before", (X,), _rows(120, 3), _rows(100, 2), keys={"train": names}
+    )
+    _serve(
+        context,
+        train("champion", weights=np.array([[1.0]])),
+        context.store.put_artefact("prepare", before),
+    )
+    prepare()
+    train(weights=np.array([[2.0]]))
+    verdict, _ = _verdict(context)
+    assert verdict.decision is Decision.NEEDS_HUMAN
+    assert "all but 40 of the 100 test rows" in _reason(verdict, "not worse than the champion")
+
+
+def test_a_champion_whose_training_rows_nobody_knows_needs_a_human(
+    context: Context, prepare: Any, train: Any
+) -> None:
+    prepare()
+    lost = ArtefactRef(kind="prepare", digest="0" * 64)
+    _serve(context, train("champion", weights=np.array([[1.0]])), lost)
+    train(weights=np.array([[2.0]]))
+    verdict, _ = _verdict(context)
+    assert verdict.decision is Decision.NEEDS_HUMAN
+    assert "prepare@000000000000 is not in the store" in _reason(
+        verdict, "not worse than the champion"
+    )
+
+
+def test_a_model_that_learnt_nothing_but_was_lucky_is_not_promoted(
+    make_context: MakeContext, make_pipeline: Any, prepare: Any, train: Any
+) -> None:
+    context = make_context(make_pipeline(gate={}))
+    random = np.random.default_rng(12)
+    noise = {"x": random.normal(size=100).tolist(), "colour": ["blue"] * 100}
+    labels = (np.arange(100) % 2).tolist()
+    lucky = float(np.sign(np.corrcoef(noise["x"], labels)[0, 1]))
+    prepare(test=(noise, labels), context=context)
+    train(weights=np.array([[lucky]]), context=context)
+    verdict, _ = _verdict(context)
+    assert verdict.decision is Decision.NEEDS_HUMAN
+    assert "may be chance" in _reason(verdict, "better than baseline")
+
+
+@pytest.mark.parametrize("primary", ["f1", "accuracy", "brier"])
+def test_always_yes_is_no_better_than_the_baseline_whatever_the_metric(
+    make_context: MakeContext, make_pipeline: Any, prepare: Any, train: Any, primary: str
+) -> None:
+    context = make_context(make_pipeline(gate={"primary": primary}))
+    prepare(context=context)
+    train(weights=np.array([[0.0]]), bias=9.0, context=context)
+    verdict, _ = _verdict(context)
+    assert {c.name for c in verdict.checks if c.outcome is Outcome.FAIL} == {"better than baseline"}
 
 
 def test_a_model_worse_than_the_champion_is_rejected(
