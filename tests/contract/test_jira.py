@@ -1,189 +1,175 @@
-"""The real Jira library and our client against a server that is as strict as Jira Cloud."""
+"""What is Jira's own, beyond what holds for every tracker: fields, workflows, permissions, TLS."""
 
-import logging
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from fakes.jira import TOKEN, FakeJira
-from fakes.service import answering, cut_off, done_but_unanswered, no_fault
+from fakes.jira import FakeJira, document_fault
+from fakes.service import answering
+from lastmile.clients.account import Finding
 from lastmile.clients.answers import NotTakenError, UnansweredError
-from lastmile.clients.jira import JiraAccount, JiraClient
-from lastmile.errors import LastmileError, PermanentError, SettingsError
+from lastmile.clients.formats.wiki import literal
+from lastmile.clients.jira import JiraSettings, JiraTracker
+from lastmile.clients.jira_session import JiraAccount
+from lastmile.clients.story import Story
+from lastmile.clients.tracker import NewTicket, Severity, TicketKind
+from lastmile.errors import PermanentError, SettingsError
+
+NEW = NewTicket(
+    place="RISK", title="It broke", story=Story(title="t", headline="It broke."), marker="message 1",
+    label="lastmile-abc", labels=("lastmile", "has blank"),
+)  # fmt: skip
 
 
-def document(text: str) -> dict[str, Any]:
-    paragraph = {"type": "paragraph", "content": [{"type": "text", "text": text}]}
-    return {"type": "doc", "version": 1, "content": [paragraph]}
-
-
-DOCUMENT = document("It broke: message 123")
-
-
-def open_client(url: str) -> JiraClient:
-    return JiraClient(JiraAccount.parse(SecretStr(url)))
+def open_tracker(fake: FakeJira, **settings: Any) -> JiraTracker:
+    return JiraTracker(JiraAccount.parse(SecretStr(fake.connection_url)), JiraSettings(**settings))
 
 
 @pytest.fixture
-def client(jira: FakeJira) -> JiraClient:
-    return open_client(jira.connection_url)
+def tracker(jira: FakeJira) -> JiraTracker:
+    return open_tracker(jira)
 
 
-def make(
-    client: JiraClient,
-    project: str = "RISK",
-    summary: str = "It broke",
-    label: str = "lastmile-abc",
-) -> str:
-    return client.create(project, ("Bug", "Task"), summary, DOCUMENT, ("lastmile", label))
+@pytest.fixture
+def data_center() -> Iterator[FakeJira]:
+    with FakeJira(is_cloud=False) as service:
+        yield service
 
 
-def test_a_ticket_is_made_with_the_best_issue_type_the_project_has(
-    jira: FakeJira, client: JiraClient
+def test_what_broke_is_a_bug_where_the_project_has_bugs_and_a_decision_is_a_task(
+    jira: FakeJira, tracker: JiraTracker
 ) -> None:
-    assert make(client) == "RISK-1"
-    assert make(client, "OPS") == "OPS-1"
-    assert [t.fields["issuetype"] for t in jira.tickets] == [{"id": "10003"}, {"id": "10002"}]
-    assert jira.tickets[0].fields["description"] == DOCUMENT
-    assert client.address("RISK-1") == f"http://127.0.0.1:{jira.port}/browse/RISK-1"
+    assert tracker.create(NEW) == "RISK-1"
+    assert tracker.create(replace(NEW, place="OPS")) == "OPS-1"
+    assert tracker.create(replace(NEW, kind=TicketKind.TASK)) == "RISK-2"
+    assert [t.fields["issuetype"]["id"] for t in jira.tickets] == ["10003", "10002", "10002"]
+    assert tracker.address("RISK-1") == f"http://127.0.0.1:{jira.port}/browse/RISK-1"
 
 
-def test_a_ticket_is_found_by_its_label_until_it_is_done(
-    jira: FakeJira, client: JiraClient
-) -> None:
-    assert client.find("RISK", "lastmile-abc") is None
-    make(client)
-    make(client)
-    make(client, label="lastmile-other")
-    assert client.find("RISK", "lastmile-abc") == "RISK-2"
-    jira.tickets[1].status = "Done"
-    assert client.find("RISK", "lastmile-abc") == "RISK-1"
+def test_a_ticket_has_owner_priority_component_and_labels(jira: FakeJira) -> None:
+    tracker = open_tracker(jira, component="models")
+    tracker.create(replace(NEW, severity=Severity.CRITICAL, assignee="ada@example.org"))
+    fields = jira.tickets[0].fields
+    assert fields["assignee"] == {"accountId": "5b-ada"}
+    assert fields["priority"] == {"id": "1"}
+    assert fields["components"] == [{"id": "500"}]
+    assert fields["labels"] == ["lastmile", "has-blank", "lastmile-abc"]
 
 
-def test_a_ticket_is_open_until_it_is_done_or_gone_and_the_search_may_lag(
-    jira: FakeJira, client: JiraClient
-) -> None:
-    jira.lag_seconds = 1000
-    key = make(client)
-    assert client.find("RISK", "lastmile-abc") is None
-    assert client.is_open(key)
-    jira.tickets[0].status = "Done"
-    assert not client.is_open(key)
-    assert not client.is_open("RISK-77")
-    jira.faults.append(answering(403))
-    with pytest.raises(SettingsError):
-        client.is_open(key)
+def test_what_the_project_does_not_have_is_left_out(jira: FakeJira) -> None:
+    tracker = open_tracker(jira, component="no such")
+    tracker.create(replace(NEW, place="OPS", assignee="nobody@example.org"))
+    assert not {"components", "assignee"} & set(jira.tickets[0].fields)
 
 
-def test_a_label_cannot_become_part_of_the_query(client: JiraClient) -> None:
-    make(client)
-    assert client.find("RISK", '" OR labels != "') is None
-    with pytest.raises(PermanentError, match="does not exist"):
-        client.find('RISK" OR project = "OPS', "x")
+def test_what_a_project_is_like_is_asked_once(jira: FakeJira, tracker: JiraTracker) -> None:
+    tracker.create(replace(NEW, assignee="ada@example.org"))
+    asked = len(jira.asked)
+    tracker.create(replace(NEW, assignee="ada@example.org"))
+    assert len(jira.asked) == asked + 1
 
 
-def test_a_message_is_known_by_what_stands_in_description_or_comments(client: JiraClient) -> None:
-    key = make(client)
-    assert client.holds(key, "message 123")
-    assert not client.holds(key, "message 456")
-    client.comment(key, document("message 456"))
-    assert client.holds(key, "message 456")
-
-
-def test_a_wrong_token_is_the_accounts_fault(jira: FakeJira) -> None:
-    client = open_client(jira.connection_url.replace("jira-t0ken", "other-t0ken"))
-    with pytest.raises(SettingsError, match="does not let this account"):
-        client.find("RISK", "x")
-    with pytest.raises(SettingsError):
-        make(client)
+def test_data_center_gets_its_own_format_search_and_accounts(data_center: FakeJira) -> None:
+    tracker = open_tracker(data_center)
+    made = tracker.create(replace(NEW, assignee="bob@example.org"))
+    ticket = data_center.tickets[0]
+    assert ticket.fields["assignee"] == {"name": "5b-bob"}
+    assert ticket.fields["description"] == "*It broke.*\n\nlastmile-abc · message 1"
+    found = tracker.find("RISK", "lastmile-abc")
+    assert found is not None
+    assert found.id == made
+    assert {a.path.split("/")[3] for a in data_center.asked} == {"2"}
 
 
 @pytest.mark.parametrize(
-    ("project", "summary", "label"),
-    [("NOPE", "ok", "ok"), ("RISK", "x" * 256, "ok"), ("RISK", "two\nlines", "ok"),
-     ("RISK", "ok", "has blank")],
+    "text",
+    ["h1. Title", "bq. quote", "[x|https://evil.example]", "!img.png!", "{panel}x{panel}", "[~admin]",
+     "* list", "# list", "https://evil.example", "@ada"],
 )  # fmt: skip
-def test_what_jira_refuses_is_refused_for_good(
-    jira: FakeJira, client: JiraClient, project: str, summary: str, label: str
+def test_no_markup_of_data_center_comes_out_of_what_people_wrote(text: str) -> None:
+    shown = literal(text)
+    assert shown != text
+    assert shown.replace("\\", "") == text
+
+
+def test_a_field_that_the_project_requires_comes_from_the_team_file(jira: FakeJira) -> None:
+    jira.required["RISK"] = ["ML", "Web"]
+    with pytest.raises(SettingsError, match="Jira requires Team of a new ticket in RISK"):
+        open_tracker(jira).create(NEW)
+    with pytest.raises(SettingsError, match="no option 'Sales'") as caught:
+        open_tracker(jira, fields={"Team": "Sales"}).create(NEW)
+    assert "ML, Web" in caught.value.hint
+    open_tracker(jira, fields={"Team": "Web"}).create(NEW)
+    assert jira.tickets[0].fields["customfield_10050"] == {"id": "71"}
+
+
+def test_a_workflow_is_walked_to_its_end_with_the_resolution_that_it_asks_for(
+    jira: FakeJira, tracker: JiraTracker
 ) -> None:
-    with pytest.raises(PermanentError, match="Jira refused") as caught:
-        make(client, project, summary, label)
-    assert not isinstance(caught.value, SettingsError)
+    made = tracker.create(NEW)
+    tracker.close(made)
+    tracker.reopen(made)
+    assert jira.tickets[0].history == ["In Progress", "Done", "To Do"]
+
+
+def test_a_workflow_that_does_not_lead_there_says_so(jira: FakeJira, tracker: JiraTracker) -> None:
+    made = tracker.create(NEW)
+    jira.permissions.discard("TRANSITION_ISSUES")
+    with pytest.raises(PermanentError, match="No transition leads RISK-1 to Done"):
+        tracker.close(made)
+
+
+def test_the_doctor_names_each_permission_that_is_missing(jira: FakeJira) -> None:
+    jira.permissions -= {"ADD_COMMENTS", "CREATE_ATTACHMENTS"}
+    jira.required["RISK"] = ["ML"]
+    found = {f.subject: f for f in open_tracker(jira, component="nope").examine("RISK")}
+    assert found["credentials"] == Finding("credentials", True, "Lastmile Bot on Cloud")
+    assert (
+        found["permissions"].finding
+        == "this account lacks ADD_COMMENTS, CREATE_ATTACHMENTS in RISK"
+    )
+    assert found["fields of Bug"].finding == "Jira requires Team of a new ticket in RISK."
+    assert found["component of Task"].finding == "RISK has no component 'nope'"
     assert jira.tickets == []
 
 
-def test_a_description_that_is_no_document_is_refused(client: JiraClient) -> None:
-    with pytest.raises(PermanentError, match="Atlassian Document"):
-        client.create("RISK", ("Bug",), "It broke", {"type": "text"}, ())
-    with pytest.raises(PermanentError, match="INVALID_INPUT"):
-        client.create("RISK", ("Bug",), "It broke", document(""), ())
-
-
-def test_too_many_requests_say_how_long_to_wait_and_nobody_sleeps(
-    jira: FakeJira, client: JiraClient
+def test_a_permission_that_is_missing_is_the_accounts_fault(
+    jira: FakeJira, tracker: JiraTracker
 ) -> None:
-    client.find("RISK", "x")
-    jira.faults.append(answering(429, {"errorMessages": ["Rate limit exceeded"]}, Retry_After="37"))
+    made = tracker.create(NEW)
+    jira.permissions.clear()
+    for act in (lambda: tracker.create(NEW), lambda: tracker.retitle(made, "x")):
+        with pytest.raises(SettingsError, match="does not let this account"):
+            act()
+
+
+def test_a_project_cannot_become_part_of_the_query(tracker: JiraTracker) -> None:
+    with pytest.raises(PermanentError, match="does not exist"):
+        tracker.find('RISK" OR project = "OPS', "x")
+
+
+def test_a_pause_of_the_whole_site_is_honoured(jira: FakeJira, tracker: JiraTracker) -> None:
+    made = tracker.create(NEW)
+    jira.faults.append(answering(503, None, Retry_After="60"))
     with pytest.raises(NotTakenError) as caught:
-        client.comment("RISK-1", DOCUMENT)
-    assert caught.value.retry_after == 37
-
-
-def test_an_answer_that_never_came_leaves_it_open_whether_it_was_done(
-    jira: FakeJira, client: JiraClient
-) -> None:
-    make(client)
-    jira.faults.append(done_but_unanswered)
-    with pytest.raises(UnansweredError):
-        make(client)
-    assert len(jira.tickets) == 2
-    jira.faults.append(cut_off)
-    with pytest.raises(UnansweredError):
-        make(client)
-    jira.faults.append(answering(500, {"errorMessages": ["Internal server error"]}))
-    with pytest.raises(UnansweredError):
-        make(client)
-    jira.faults.append(answering(200, b"<html>Log in</html>"))
-    with pytest.raises(UnansweredError):
-        client.find("RISK", "x")
-    assert len(jira.tickets) == 2
+        tracker.retitle(made, "x")
+    assert caught.value.retry_after == 60
 
 
 def test_a_fault_of_tls_that_is_none_of_the_certificate_leaves_it_open(jira: FakeJira) -> None:
-    client = open_client(jira.connection_url.replace("http://", "https://"))
+    url = SecretStr(jira.connection_url.replace("http://", "https://"))
     with pytest.raises(UnansweredError):
-        client.find("RISK", "x")
+        JiraTracker(JiraAccount.parse(url)).find("RISK", "x")
 
 
 def test_a_site_that_cannot_be_reached_has_surely_done_nothing() -> None:
+    account = JiraAccount.parse(SecretStr("http://bot%40example.org:tok@127.0.0.1:1"))
     with pytest.raises(NotTakenError, match="cannot be reached"):
-        open_client("http://bot%40example.org:tok@127.0.0.1:1").find("RISK", "x")
-
-
-@pytest.fixture
-def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    with caplog.at_level(logging.DEBUG):
-        yield caplog
-
-
-def test_the_token_is_in_no_error_no_log_and_no_representation(
-    jira: FakeJira, client: JiraClient, everything_logged: pytest.LogCaptureFixture
-) -> None:
-    import base64
-
-    account = JiraAccount.parse(SecretStr(jira.connection_url))
-    sent = base64.b64encode(f"{jira.email}:{TOKEN}".encode()).decode()
-    texts = [repr(account), str(account), account.model_dump_json(), repr(client)]
-    for fault in (answering(401), answering(400, {"errors": {"a": "b"}}), answering(500), cut_off):
-        jira.faults.extend([no_fault, fault] if fault is cut_off else [fault])
-        with pytest.raises(LastmileError) as caught:
-            make(client)
-        texts += [str(caught.value), caught.value.hint, repr(caught.value.__cause__)]
-    text = "\n".join([*texts, everything_logged.text])
-    assert TOKEN not in text
-    assert sent not in text
+        JiraTracker(account).find("RISK", "x")
 
 
 def test_the_account_is_read_from_a_url() -> None:
@@ -191,8 +177,10 @@ def test_the_account_is_read_from_a_url() -> None:
     account = JiraAccount.parse(url)
     assert (account.server, account.email) == ("https://site.atlassian.net", "me@example.org")
     assert account.token.get_secret_value() == "a/b="
+    assert "a/b" not in f"{account!r}{account.model_dump_json()}"
     plain = JiraAccount.parse(SecretStr("https://me@example.org:tok@site.atlassian.net"))
     assert (plain.server, plain.email) == ("https://site.atlassian.net", "me@example.org")
+    assert JiraAccount.parse(SecretStr("https://:pat@jira.example.org")).email == ""
 
 
 @pytest.mark.parametrize(
@@ -204,3 +192,17 @@ def test_a_url_that_is_no_account_is_refused_without_repeating_it(url: str) -> N
     with pytest.raises(SettingsError) as caught:
         JiraAccount.parse(SecretStr(url))
     assert "s3cret" not in f"{caught.value}{caught.value.hint}"
+
+
+def test_the_fake_refuses_a_document_that_the_real_one_refuses() -> None:
+    assert document_fault({"type": "text"})
+    assert document_fault(
+        {
+            "type": "doc",
+            "version": 1,
+            "content": [{"type": "paragraph", "content": [{"type": "text", "text": ""}]}],
+        }
+    )
+    assert "too long" in str(
+        document_fault({"type": "doc", "version": 1, "content": [json.dumps("x" * 33_000)]})
+    )

@@ -1,32 +1,43 @@
-"""A strict stand-in for Jira Cloud: REST API v3 as its published documents have it.
+"""A strict stand-in for Jira: Cloud's REST API v3, or Data Center's v2, as their published documents have it.
 
-It refuses what the real one refuses: wrong credentials, unknown projects, issue types and fields, a
-summary that is too long or has line breaks, labels with blanks, descriptions that are no Atlassian
-document, JQL it cannot read. Its search can lag behind.
+It refuses what the real one refuses: wrong credentials, unknown projects, issue types and fields, fields
+that are required and not given, a summary that is too long or has line breaks, labels with blanks,
+descriptions in the other one's format, JQL it cannot read, transitions that do not start here,
+attachments without the header against forgery. Its search can lag behind.
 """
 
 import base64
+import email
+import email.policy
 import json
 import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from fakes.service import Answer, Asked, FakeService, RefusedError
 
 TOKEN = "jira-t0ken/with=signs"
 API = "/rest/api/3/"
-FIELDS = {
-    "project",
-    "issuetype",
-    "summary",
-    "description",
-    "labels",
-    "priority",
-    "components",
-    "duedate",
+PRIORITIES = ("Highest", "High", "Medium", "Low", "Lowest")
+CATEGORIES = {"To Do": "new", "In Progress": "indeterminate", "Done": "done", "Won't Do": "done"}
+WORKFLOWS = {
+    # By way of `In Progress`, with a resolution at the end.
+    "RISK": {
+        "To Do": ["In Progress"],
+        "In Progress": ["Won't Do", "Done", "To Do"],
+        "Done": ["In Progress", "To Do"],
+        "Won't Do": ["To Do"],
+    },
+    "OPS": {status: [to for to in CATEGORIES if to != status] for status in CATEGORIES},
 }
-"""What the create screen of these projects takes."""
+PERMISSIONS = {
+    "BROWSE_PROJECTS", "CREATE_ISSUES", "EDIT_ISSUES", "ADD_COMMENTS", "TRANSITION_ISSUES",
+    "CREATE_ATTACHMENTS", "ASSIGN_ISSUES",
+}  # fmt: skip
+PEOPLE = {"ada@example.org": "5b-ada", "bob@example.org": "5b-bob"}
+"""Who may be assigned issues: e-mail address and account."""
 
 
 @dataclass
@@ -37,66 +48,136 @@ class Ticket:
     created: float
     status: str = "To Do"
     comments: list[dict[str, Any]] = field(default_factory=list)
+    attachments: dict[str, bytes] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+    """The statuses it was moved to."""
 
 
 class FakeJira(FakeService):
-    """Projects RISK (software: Bug, Task, Sub-task) and OPS (Task only)."""
+    """Projects RISK (software: Sub-task, Epic, Task, Bug) and OPS (Task only)."""
 
-    def __init__(self, email: str = "bot@example.org", token: str = TOKEN) -> None:
+    def __init__(
+        self, email: str = "bot@example.org", token: str = TOKEN, is_cloud: bool = True
+    ) -> None:
         super().__init__()
-        self.email, self.token = email, token
+        self.email, self.token, self.is_cloud = email, token, is_cloud
+        self.api = API if is_cloud else "/rest/api/2/"
         self.lag_seconds = 0.0
         """How long a new ticket stays unknown to the search."""
         self.tickets: list[Ticket] = []
         self.projects = {
             "RISK": [
                 ("10001", "Sub-task", True),
+                ("10000", "Epic", False),
                 ("10002", "Task", False),
                 ("10003", "Bug", False),
             ],
             "OPS": [("10002", "Task", False)],
         }
+        self.components = {"RISK": ["models"], "OPS": []}
+        self.required: dict[str, list[str]] = {"RISK": [], "OPS": []}
+        """Options of the field `Team`, which a new issue of the project then needs."""
+        self.permissions = set(PERMISSIONS)
+        self.hides_addresses = is_cloud
+        """As people on Cloud may choose."""
 
     @property
     def connection_url(self) -> str:
-        from urllib.parse import quote
-
+        if not self.is_cloud:
+            return f"http://:{quote(self.token, safe='')}@127.0.0.1:{self.port}"
         user = f"{quote(self.email, safe='')}:{quote(self.token, safe='')}"
         return f"http://{user}@127.0.0.1:{self.port}"
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.path == f"{API}serverInfo":  # open to everybody
-            return Answer(200, {"baseUrl": "http://127.0.0.1", "versionNumbers": [1001, 0, 0],
-                                "deploymentType": "Cloud", "version": "1001.0.0-SNAPSHOT"})  # fmt: skip
+        if asked.path in {f"{self.api}serverInfo", "/rest/api/2/serverInfo"}:  # open to everybody
+            return self._server_info()
         self._check_account(asked)
-        if not asked.path.startswith(API):
+        if not asked.path.startswith(self.api):
             raise _refused(404, "No such resource.")
-        path = asked.path.removeprefix(API)
-        if match := re.fullmatch(r"issue/([A-Z]+-\d+)/comment", path):
-            ticket = self._ticket(match[1])
-            return (
-                self._comment(ticket, asked) if asked.method == "POST" else self._comments(ticket)
-            )
-        if match := re.fullmatch(r"issue/([A-Z]+-\d+)", path):
-            return Answer(200, _shown(self._ticket(match[1])))
+        path = asked.path.removeprefix(self.api)
+        if match := re.fullmatch(r"issue/([A-Z]+-\d+)(/\w+)?", path):
+            return self._answer_on_issue(self._ticket(match[1]), match[2] or "", asked)
+        if match := re.fullmatch(r"issue/createmeta/(\w+)/issuetypes/(\d+)", path):
+            return self._create_meta(match[1], match[2], asked)
         if match := re.fullmatch(r"project/(\w+)", path):
             return self._project(match[1])
-        routes = {("GET", "field"): self._fields, ("GET", "search/jql"): self._search,
-                  ("POST", "issue"): self._create, ("GET", "myself"): self._myself}  # fmt: skip
+        if path == "search" and self.is_cloud:
+            raise _refused(
+                410, "The requested API has been removed. Please migrate to /rest/api/3/search/jql"
+            )
+        routes = {("GET", "field"): self._fields, ("POST", "issue"): self._create,
+                  ("GET", "search/jql" if self.is_cloud else "search"): self._search,
+                  ("GET", "myself"): self._myself, ("GET", "mypermissions"): self._my_permissions,
+                  ("GET", "user/assignable/search"): self._assignable}  # fmt: skip
         if (route := routes.get((asked.method, path))) is None:
             raise _refused(405 if path in {p for _, p in routes} else 404, "No such resource.")
         return route(asked)
 
+    def _answer_on_issue(self, ticket: Ticket, part: str, asked: Asked) -> Answer:
+        routes = {
+            ("GET", ""): lambda: Answer(200, self._shown(ticket)),
+            ("PUT", ""): lambda: self._edit(ticket, asked),
+            ("GET", "/comment"): lambda: self._comments(ticket),
+            ("POST", "/comment"): lambda: self._comment(ticket, asked),
+            ("GET", "/transitions"): lambda: Answer(
+                200, {"transitions": self._transitions(ticket)}
+            ),
+            ("POST", "/transitions"): lambda: self._move(ticket, asked),
+            ("POST", "/attachments"): lambda: self._attach(ticket, asked),
+        }
+        if (route := routes.get((asked.method, part))) is None:
+            raise _refused(405, "Method Not Allowed")
+        return route()
+
+    def _server_info(self) -> Answer:
+        version = [1001, 0, 0] if self.is_cloud else [10, 3, 2]
+        return Answer(200, {"baseUrl": "http://127.0.0.1", "versionNumbers": version,
+                            "deploymentType": "Cloud" if self.is_cloud else "Server",
+                            "version": ".".join(map(str, version))})  # fmt: skip
+
     def _check_account(self, asked: Asked) -> None:
         given = asked.headers.get("authorization", "")
         right = base64.b64encode(f"{self.email}:{self.token}".encode()).decode()
-        if given != f"Basic {right}":
+        if given != (f"Basic {right}" if self.is_cloud else f"Bearer {self.token}"):
             raise RefusedError(
                 Answer(401, b"Client must be authenticated to access this resource.")
             )
 
+    def _need(self, permission: str) -> None:
+        if permission not in self.permissions:
+            raise _refused(403, f"You do not have the permission {permission}.")
+
     def _myself(self, _asked: Asked) -> Answer:
-        return Answer(200, {"accountId": "5b10", "emailAddress": self.email})
+        return Answer(200, {"accountId": "5b10", "name": "bot", "displayName": "Lastmile Bot"})
+
+    def _my_permissions(self, asked: Asked) -> Answer:
+        if self.is_cloud and not asked.query.get("permissions"):
+            raise _refused(400, "The 'permissions' query parameter is required.")
+        self._known_project(asked.query.get("projectKey", "RISK"))
+        names = PERMISSIONS | self.permissions
+        return Answer(
+            200,
+            {
+                "permissions": {
+                    n: {"key": n, "havePermission": n in self.permissions} for n in names
+                }
+            },
+        )
+
+    def _assignable(self, asked: Asked) -> Answer:
+        key = "query" if self.is_cloud else "username"
+        if set(asked.query) - {key, "project", "maxResults", "startAt"} or key not in asked.query:
+            raise _refused(400, "Unknown parameters.")
+        self._known_project(asked.query.get("project", ""))
+        found = [
+            {"accountId": account} if self.is_cloud else {"name": account, "key": account}
+            for address, account in PEOPLE.items()
+            if asked.query[key] in address
+        ]
+        if not self.hides_addresses:
+            addresses = {account: address for address, account in PEOPLE.items()}
+            found = [u | {"emailAddress": addresses[next(iter(u.values()))]} for u in found]
+        return Answer(200, found)
 
     def _fields(self, _asked: Asked) -> Answer:
         names = sorted(FIELDS)
@@ -104,13 +185,62 @@ class FakeJira(FakeService):
             200, [{"id": n, "key": n, "name": n.title(), "clauseNames": [n]} for n in names]
         )
 
-    def _project(self, key: str) -> Answer:
+    def _known_project(self, key: str) -> None:
         if key not in self.projects:
             raise _refused(404, f"No project could be found with key '{key}'.")
-        types = [{"id": i, "name": n, "subtask": s} for i, n, s in self.projects[key]]
+
+    def _project(self, key: str) -> Answer:
+        self._known_project(key)
+        types = [
+            {"id": i, "name": n, "subtask": s, "hierarchyLevel": -1 if s else int(n == "Epic")}
+            for i, n, s in self.projects[key]
+        ]
         return Answer(200, {"id": "10000", "key": key, "name": key, "issueTypes": types})
 
+    def _create_meta(self, project: str, type_id: str, asked: Asked) -> Answer:
+        """Three fields a page, so that whoever reads only the first one is found out."""
+        self._known_project(project)
+        if type_id not in {i for i, _, _ in self.projects[project]}:
+            raise _refused(404, "Issue type not found.")
+        fields = [
+            {"fieldId": name, "key": name, "name": name.title(), "required": name in MUST,
+             "hasDefaultValue": False, "schema": {"type": "string", "system": name}}
+            | self._allowed(project, name)
+            for name in sorted(FIELDS)
+        ]  # fmt: skip
+        if self.required[project]:
+            options = [
+                {"id": str(70 + n), "value": v} for n, v in enumerate(self.required[project])
+            ]
+            fields.append(
+                {"fieldId": TEAM, "key": TEAM, "name": "Team", "required": True,
+                 "hasDefaultValue": False, "schema": {"type": "option", "customId": 10050},
+                 "allowedValues": options}
+            )  # fmt: skip
+        start = int(asked.query.get("startAt", 0))
+        key = "fields" if self.is_cloud else "values"
+        page = {
+            "startAt": start,
+            "maxResults": 3,
+            "total": len(fields),
+            key: fields[start : start + 3],
+        }
+        return Answer(200, page | ({} if self.is_cloud else {"isLast": start + 3 >= len(fields)}))
+
+    def _allowed(self, project: str, name: str) -> dict[str, Any]:
+        if name == "priority":
+            return {
+                "allowedValues": [{"id": str(n + 1), "name": p} for n, p in enumerate(PRIORITIES)]
+            }
+        if name == "components":
+            options = [
+                {"id": str(500 + n), "name": c} for n, c in enumerate(self.components[project])
+            ]
+            return {"allowedValues": options, "schema": {"type": "array", "items": "component"}}
+        return {}
+
     def _create(self, asked: Asked) -> Answer:
+        self._need("CREATE_ISSUES")
         body = _json(asked)
         if set(body) - {"fields", "update", "properties", "transition", "historyMetadata"}:
             raise _refused(400, "Unrecognized field in the request.")
@@ -124,33 +254,74 @@ class FakeJira(FakeService):
             str(20000 + len(self.tickets)), f"{project}-{number}", fields, time.monotonic()
         )
         self.tickets.append(ticket)
-        link = f"http://127.0.0.1/rest/api/3/issue/{ticket.id}"
+        link = f"http://127.0.0.1:{self.port}{self.api}issue/{ticket.id}"
         return Answer(201, {"id": ticket.id, "key": ticket.key, "self": link})
 
+    def _edit(self, ticket: Ticket, asked: Asked) -> Answer:
+        self._need("EDIT_ISSUES")
+        body = _json(asked)
+        fields = body.get("fields", {})
+        if set(body) - {"fields", "update"} or set(fields) - {"summary", "labels", "priority"}:
+            raise _refused(400, "Unrecognized field in the request.")
+        if "summary" in fields and (fault := _summary_fault(fields["summary"])):
+            raise RefusedError(Answer(400, {"errorMessages": [], "errors": {"summary": fault}}))
+        ticket.fields |= fields
+        return Answer(204)
+
     def _faults(self, fields: dict[str, Any]) -> dict[str, str]:
-        errors = {
-            name: f"Field '{name}' cannot be set. It is not on the appropriate screen, or unknown."
-            for name in set(fields) - FIELDS
-        }
         project = (fields.get("project") or {}).get("key")
         if project not in self.projects:
-            return errors | {"project": "valid project is required"}
-        types = {i for i, _, _ in self.projects[project]}
-        if (fields.get("issuetype") or {}).get("id") not in types:
+            return {"project": "valid project is required"}
+        known = FIELDS | ({TEAM} if self.required[project] else set())
+        errors = {
+            name: f"Field '{name}' cannot be set. It is not on the appropriate screen, or unknown."
+            for name in set(fields) - known
+        }
+        if self.required[project] and not str((fields.get(TEAM) or {}).get("id", "")).startswith(
+            "7"
+        ):
+            errors[TEAM] = "Team is required."
+        if (fields.get("issuetype") or {}).get("id") not in {
+            i for i, _, _ in self.projects[project]
+        }:
             errors["issuetype"] = "Specify a valid issue type"
-        if fault := _summary_fault(fields.get("summary")):
-            errors["summary"] = fault
-        if "description" in fields and (fault := document_fault(fields["description"])):
-            errors["description"] = fault
-        if fault := _labels_fault(fields.get("labels", [])):
-            errors["labels"] = fault
-        return errors
+        return errors | self._faults_of_values(project, fields)
+
+    def _faults_of_values(self, project: str, fields: dict[str, Any]) -> dict[str, str]:
+        priorities = {str(n + 1) for n in range(len(PRIORITIES))}
+        components = {str(500 + n) for n in range(len(self.components[project]))}
+        account = (fields.get("assignee") or {}).get("accountId" if self.is_cloud else "name")
+        faults = {
+            "summary": _summary_fault(fields.get("summary")),
+            "description": self._text_fault(fields.get("description"))
+            if "description" in fields
+            else None,
+            "labels": _labels_fault(fields.get("labels", [])),
+            "priority": None
+            if "priority" not in fields or fields["priority"].get("id") in priorities
+            else "Specify a valid value for priority",
+            "components": None
+            if all(c.get("id") in components for c in fields.get("components", []))
+            else "Component is not valid",
+            "assignee": None
+            if "assignee" not in fields or account in PEOPLE.values()
+            else "User does not exist.",
+        }
+        return {name: fault for name, fault in faults.items() if fault}
+
+    def _text_fault(self, text: Any) -> str | None:
+        if self.is_cloud:
+            return document_fault(text)
+        if not isinstance(text, str):
+            return "Operation value must be a string"
+        return "The entered text is too long." if len(text) > 32767 else None
 
     def _comment(self, ticket: Ticket, asked: Asked) -> Answer:
+        self._need("ADD_COMMENTS")
         body = _json(asked)
         if set(body) - {"body", "visibility", "properties"}:
             raise _refused(400, "Unrecognized field in the request.")
-        if fault := document_fault(body.get("body")):
+        if fault := self._text_fault(body.get("body")):
             raise RefusedError(Answer(400, {"errorMessages": [], "errors": {"comment": fault}}))
         ticket.comments.append({"id": str(30000 + len(ticket.comments)), "body": body["body"]})
         return Answer(201, ticket.comments[-1])
@@ -162,14 +333,71 @@ class FakeJira(FakeService):
             {"startAt": 0, "maxResults": 100, "total": len(newest_first), "comments": newest_first},
         )
 
+    def _transitions(self, ticket: Ticket) -> list[dict[str, Any]]:
+        if "TRANSITION_ISSUES" not in self.permissions:
+            return []  # as the real one does: none is offered
+        resolutions = [{"id": "1", "name": "Won't Do"}, {"id": "2", "name": "Done"}]
+        project = ticket.key.split("-")[0]
+        found = []
+        for to in WORKFLOWS[project][ticket.status]:
+            needs = project == "RISK" and CATEGORIES[to] == "done"
+            screen = (
+                {"resolution": {"required": True, "allowedValues": resolutions}} if needs else {}
+            )
+            found.append(
+                {"id": str(10 + list(CATEGORIES).index(to)), "name": f"Move to {to}", "fields": screen,
+                 "to": {"name": to, "statusCategory": {"key": CATEGORIES[to]}}}
+            )  # fmt: skip
+        return found
+
+    def _move(self, ticket: Ticket, asked: Asked) -> Answer:
+        body = _json(asked)
+        if set(body) - {"transition", "fields", "update"}:
+            raise _refused(400, "Unrecognized field in the request.")
+        wanted = str(body.get("transition", {}).get("id"))
+        chosen = next((t for t in self._transitions(ticket) if t["id"] == wanted), None)
+        if chosen is None:
+            raise _refused(400, f"It seems that you have tried to perform a workflow operation ({wanted}) "
+                                "that is not valid for the current state of this issue.")  # fmt: skip
+        given = body.get("fields") or {}
+        if set(given) - set(chosen["fields"]):
+            raise _refused(
+                400, "Field cannot be set. It is not on the appropriate screen, or unknown."
+            )
+        if chosen["fields"] and given.get("resolution", {}).get("id") not in {"1", "2"}:
+            raise RefusedError(Answer(400, {"errors": {"resolution": "Resolution is required."}}))
+        ticket.status = chosen["to"]["name"]
+        ticket.history.append(ticket.status)
+        return Answer(204)
+
+    def _attach(self, ticket: Ticket, asked: Asked) -> Answer:
+        self._need("CREATE_ATTACHMENTS")
+        if asked.headers.get("x-atlassian-token") != "no-check":
+            raise RefusedError(Answer(403, b"XSRF check failed"))
+        head = f"Content-Type: {asked.headers.get('content-type', '')}\r\n\r\n".encode()
+        message = email.message_from_bytes(head + asked.body, policy=email.policy.HTTP)
+        if not message.is_multipart():
+            raise _refused(415, "Unsupported Media Type")
+        added = []
+        for part in message.iter_parts():
+            if part.get_param("name", header="content-disposition") != "file":
+                raise _refused(400, "The part must be called file.")
+            content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            name = part.get_filename() or ""
+            ticket.attachments[name] = content
+            added.append({"id": "1", "filename": name, "size": len(content), "self": "http://x"})
+        return Answer(200, added)
+
     def _search(self, asked: Asked) -> Answer:
         allowed = {"jql", "nextPageToken", "maxResults", "fields", "expand", "properties", "fieldsByKeys",
                    "failFast", "reconcileIssues"}  # fmt: skip
+        if not self.is_cloud:
+            allowed = {"jql", "startAt", "maxResults", "validateQuery", "fields", "expand"}
         if unknown := set(asked.query) - allowed:
             raise _refused(400, f"Unknown parameters: {sorted(unknown)}")
         match = re.fullmatch(
-            r'project = "((?:[^"\\]|\\.)*)" AND labels = "((?:[^"\\]|\\.)*)"'
-            r"(?P<open> AND statusCategory != Done)?( ORDER BY created DESC)?",
+            r'project = "((?:[^"\\]|\\.)*)" AND labels = "((?:[^"\\]|\\.)*)" ORDER BY created DESC',
             asked.query.get("jql", ""),
         )
         if match is None:
@@ -181,13 +409,14 @@ class FakeJira(FakeService):
             for t in reversed(self.tickets)
             if t.key.startswith(f"{match[1]}-")
             and match[2] in t.fields.get("labels", [])
-            and not (match["open"] and t.status == "Done")
             and time.monotonic() - t.created >= self.lag_seconds
         ]
         count = int(asked.query.get("maxResults", 50))
-        return Answer(
-            200, {"issues": [_shown(t) for t in seen[:count]], "isLast": len(seen) <= count}
+        issues = [self._shown(t) for t in seen[:count]]
+        page = (
+            {"isLast": len(seen) <= count} if self.is_cloud else {"startAt": 0, "total": len(seen)}
         )
+        return Answer(200, {"issues": issues} | page)
 
     def _ticket(self, key: str) -> Ticket:
         for ticket in self.tickets:
@@ -195,15 +424,31 @@ class FakeJira(FakeService):
                 return ticket
         raise _refused(404, "Issue does not exist or you do not have permission to see it.")
 
+    def _shown(self, ticket: Ticket) -> dict[str, Any]:
+        status = {"name": ticket.status, "statusCategory": {"key": CATEGORIES[ticket.status]}}
+        attachments = [{"filename": name} for name in ticket.attachments]
+        return {
+            "id": ticket.id,
+            "key": ticket.key,
+            "self": f"http://127.0.0.1:{self.port}{self.api}issue/{ticket.id}",
+            "fields": ticket.fields | {"status": status, "attachment": attachments},
+        }
 
-def _shown(ticket: Ticket) -> dict[str, Any]:
-    category = {"key": "done" if ticket.status == "Done" else "new"}
-    return {
-        "id": ticket.id,
-        "key": ticket.key,
-        "self": "http://127.0.0.1/x",
-        "fields": ticket.fields | {"status": {"name": ticket.status, "statusCategory": category}},
-    }
+
+FIELDS = {
+    "project",
+    "issuetype",
+    "summary",
+    "description",
+    "labels",
+    "priority",
+    "components",
+    "duedate",
+    "assignee",
+}
+"""What the create screen of these projects takes."""
+MUST = {"project", "issuetype", "summary"}
+TEAM = "customfield_10050"
 
 
 def _json(asked: Asked) -> dict[str, Any]:

@@ -16,8 +16,13 @@ POST_ARGUMENTS = {
     "channel", "text", "blocks", "attachments", "thread_ts", "reply_broadcast", "metadata", "mrkdwn", "parse",
     "link_names", "unfurl_links", "unfurl_media", "icon_emoji", "icon_url", "username", "as_user", "token",
 }  # fmt: skip
+UPDATE_ARGUMENTS = {
+    "channel", "ts", "text", "blocks", "attachments", "metadata", "parse", "link_names", "reply_broadcast",
+    "as_user", "file_ids", "token",
+}  # fmt: skip
 SCOPES = {
-    "chat.postMessage": "chat:write", "conversations.history": "channels:history",
+    "chat.postMessage": "chat:write", "chat.update": "chat:write", "conversations.info": "channels:read",
+    "conversations.history": "channels:history",
     "conversations.replies": "channels:history", "conversations.list": "channels:read",
 }  # fmt: skip
 
@@ -43,7 +48,8 @@ class FakeSlack(FakeService):
         routes = {
             "chat.postMessage": self._post, "conversations.history": self._history,
             "conversations.replies": self._replies, "conversations.list": self._list,
-            "auth.test": lambda _: {"user": "bot"},
+            "chat.update": self._update, "conversations.info": self._info,
+            "auth.test": lambda _: {"user": "bot", "team": "Acme", "user_id": "U0BOT"},
         }  # fmt: skip
         if method not in routes:
             return _not_ok("unknown_method")
@@ -55,32 +61,40 @@ class FakeSlack(FakeService):
             return _not_ok("invalid_auth")
         if (needed := SCOPES.get(method)) and needed not in self.scopes:
             return _not_ok("missing_scope", needed=needed, provided=",".join(sorted(self.scopes)))
-        return Answer(200, {"ok": True} | routes[method](arguments))
+        scopes = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
+        return Answer(200, {"ok": True} | routes[method](arguments), scopes)
 
     def _post(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if unknown := set(arguments) - POST_ARGUMENTS:
             raise RefusedError(_not_ok("invalid_arguments", unknown=sorted(unknown)))
         channel = self._channel(arguments.get("channel"))
-        text, blocks = arguments.get("text", ""), arguments.get("blocks", [])
-        if not text and not blocks:
-            raise RefusedError(_not_ok("no_text"))
-        if len(text) > 40_000:
-            raise RefusedError(_not_ok("msg_too_long"))
-        if fault := blocks_fault(blocks):
-            raise RefusedError(_not_ok("invalid_blocks", response_metadata={"messages": [fault]}))
-        if len(json.dumps(blocks)) > 13_200:  # slackapi/bolt-js#2509
-            raise RefusedError(_not_ok("msg_blocks_too_long"))
-        metadata = arguments.get("metadata", {})
-        if metadata and set(metadata) != {"event_type", "event_payload"}:
-            raise RefusedError(_not_ok("invalid_metadata_format"))
+        content = _content(arguments)
         thread = arguments.get("thread_ts")
         if thread and not any(m["ts"] == thread and m["channel"] == channel for m in self.messages):
             raise RefusedError(_not_ok("thread_not_found"))
         ts = f"{1_800_000_000 + len(self.messages)}.000{100 + len(self.messages)}"
-        message = {"ts": ts, "channel": channel, "text": text, "blocks": blocks,
-                   "metadata": metadata, "thread_ts": thread}  # fmt: skip
+        message = {"ts": ts, "channel": channel, "thread_ts": thread} | content
         self.messages.append(message)
         return {"channel": channel, "ts": ts, "message": message}
+
+    def _update(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if unknown := set(arguments) - UPDATE_ARGUMENTS:
+            raise RefusedError(_not_ok("invalid_arguments", unknown=sorted(unknown)))
+        channel = self._channel(arguments.get("channel"), by_name=False)
+        content = _content(arguments)
+        for message in self.messages:
+            if (message["channel"], message["ts"]) == (channel, arguments.get("ts")):
+                message |= content | {"edits": message.get("edits", 0) + 1}
+                return {"channel": channel, "ts": message["ts"], "text": message["text"]}
+        raise RefusedError(_not_ok("message_not_found"))
+
+    def _info(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        channel = arguments.get("channel")
+        if channel not in self.channels:
+            raise RefusedError(_not_ok("channel_not_found"))
+        name = self.channels[channel]
+        flags = {"is_archived": name == "old", "is_member": name not in {"elsewhere", "old"}}
+        return {"channel": {"id": channel, "name": name} | flags}
 
     def _history(self, arguments: dict[str, Any]) -> dict[str, Any]:
         channel = self._channel(arguments.get("channel"), by_name=False)
@@ -135,20 +149,37 @@ class FakeSlack(FakeService):
         return channel
 
 
+def _content(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what a message says, as posting and updating take it."""
+    text, blocks = arguments.get("text", ""), arguments.get("blocks", [])
+    if not text and not blocks:
+        raise RefusedError(_not_ok("no_text"))
+    if len(text) > 40_000:
+        raise RefusedError(_not_ok("msg_too_long"))
+    if fault := blocks_fault(blocks):
+        raise RefusedError(_not_ok("invalid_blocks", response_metadata={"messages": [fault]}))
+    if len(json.dumps(blocks)) > 13_200:  # slackapi/bolt-js#2509
+        raise RefusedError(_not_ok("msg_blocks_too_long"))
+    metadata = arguments.get("metadata", {})
+    if metadata and set(metadata) != {"event_type", "event_payload"}:
+        raise RefusedError(_not_ok("invalid_metadata_format"))
+    return {"text": text, "blocks": blocks, "metadata": metadata}
+
+
 def _not_ok(error: str, **more: Any) -> Answer:
     return Answer(200, {"ok": False, "error": error} | more)
 
 
 def _arguments(asked: Asked) -> dict[str, Any]:
     kind = asked.headers.get("content-type", "")
-    if kind.startswith("application/json"):
+    if kind.startswith("application/json") and asked.body:
         body = json.loads(asked.body)
         if not isinstance(body, dict):
             raise RefusedError(_not_ok("json_not_object"))
         return body
     if kind.startswith("application/x-www-form-urlencoded"):
         return dict(parse_qsl(asked.body.decode()))
-    if asked.body:
+    if asked.body and not kind.startswith("application/json"):
         raise RefusedError(_not_ok("invalid_post_type"))
     return {}
 

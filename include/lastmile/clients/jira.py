@@ -1,260 +1,316 @@
-"""Jira Cloud (REST v3): tickets found by label, made, and commented on.
+"""Jira, Cloud (REST v3) and Data Center (v2): a ticket is an issue."""
 
-Creating has no idempotency key, and the search lags behind by seconds: a caller whose create was not
-answered waits, looks with `find`, and only then tries again.
-"""
-
+import io
 import json
-import re
-import ssl
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
+from typing import Any, ClassVar
 
-import requests
-from jira import JIRA
-from jira.exceptions import JIRAError
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
-from lastmile.clients.answers import NotTakenError, UnansweredError
-from lastmile.errors import PermanentError, SettingsError
-from lastmile.pipeline.base import Strict
+from lastmile.clients.account import Finding
+from lastmile.clients.formats.adf import adf_document
+from lastmile.clients.formats.wiki import wiki_text
+from lastmile.clients.jira_project import JiraProject
+from lastmile.clients.jira_session import JiraAccount, JiraSession, quoted
+from lastmile.clients.story import Story, cut, one_line
+from lastmile.clients.tracker import NewTicket, Ticket, TicketKind, Tracker, TrackerSettings
+from lastmile.errors import LastmileError, PermanentError, SettingsError
 
-TIMEOUT_SECONDS = (5.0, 20.0)
-"""To connect, and between two bytes of the answer."""
+log = logging.getLogger(__name__)
 
-_HINT = "It should look like https://<email>:<API token>@<site>.atlassian.net, percent-encoded."
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LONGEST_SUMMARY = 255
+"""Jira's limit."""
+MOST_STEPS = 5
+"""A workflow may lead from the first status to the last over others."""
+NEEDED = ("BROWSE_PROJECTS", "CREATE_ISSUES", "EDIT_ISSUES", "ADD_COMMENTS", "TRANSITION_ISSUES")
+"""The permissions without which tickets cannot be made or kept up to date."""
+HELPFUL = ("CREATE_ATTACHMENTS", "ASSIGN_ISSUES")
+"""Without these a ticket has no report, or nobody it is for."""
 
 
-class JiraAccount(Strict):
-    """Who we are there. The token shows in no representation."""
+class JiraSettings(TrackerSettings):
+    """What a team file may say of Jira."""
 
-    server: str
-    email: str
-    token: SecretStr
+    title: ClassVar[str] = "Jira"
 
-    @classmethod
-    def parse(cls, url: SecretStr) -> "JiraAccount":
-        """Read a connection's URL, `https://<email>:<token>@<host>`.
+    project: str = ""
+    """Key of the project for pipelines that name none; empty: they get no ticket."""
+    fault_types: tuple[str, ...] = ("Bug", "Incident", "Task")
+    """Issue types for what broke, the best first; what the project has is taken."""
+    task_types: tuple[str, ...] = ("Task", "Story")
+    """Issue types for what somebody has to decide or do, the best first."""
+    component: str = ""
+    """Component that every ticket gets, where the project has it."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """Values of further fields that the project requires: the field's name or id, and its value."""
+    done: tuple[str, ...] = ("Done", "Closed", "Resolved")
+    """Statuses that end a ticket, the best first; else any of the category done."""
+
+    def place(self) -> str:
+        """Return the project's key."""
+        return self.project
+
+    def open(self, url: SecretStr) -> Tracker:
+        """Return the Jira that a connection's URL names, `https://<email>:<token>@<host>`.
 
         Raises:
-            SettingsError: It has another form. The headline does not repeat it.
+            SettingsError: The URL is no account of Jira.
         """
-        try:
-            parts = urlsplit(url.get_secret_value())
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or not parts.username or not parts.password:
-            raise SettingsError("The connection 'jira' lacks host, e-mail address or token.", _HINT)
-        if parts.scheme != "https" and host not in _LOOPBACK:
-            raise SettingsError(
-                f"The connection 'jira' would send its token to {host} in clear.", _HINT
-            )
-        place = f"[{host}]" if ":" in host else host
-        return cls(
-            server=f"{parts.scheme}://{place}{f':{port}' if port else ''}{parts.path.rstrip('/')}",
-            email=unquote(parts.username),
-            token=SecretStr(unquote(parts.password)),
-        )
+        return JiraTracker(JiraAccount.parse(url), self)
 
 
-class JiraClient:
-    """One account's tickets. Connects on first use."""
+class JiraTracker:
+    """One account's tickets."""
 
-    def __init__(self, account: JiraAccount) -> None:
-        self._account = account
-        self._issue_types: dict[str, dict[str, str]] = {}
+    def __init__(self, account: JiraAccount, settings: JiraSettings | None = None) -> None:
+        self._session = JiraSession(account)
+        self._settings = settings or JiraSettings()
+        self._projects: dict[str, JiraProject] = {}
 
     def address(self, ticket: str) -> str:
         """Return where a person finds a ticket."""
-        return f"{self._account.server}/browse/{ticket}"
+        return f"{self._session.server}/browse/{ticket}"
 
-    def find(self, project: str, label: str) -> str | None:
-        """Return the newest ticket with this label that is not done, or None. May lag by seconds.
+    def create(self, new: NewTicket) -> str:
+        """Make a ticket; returns its key."""
+        fields = self._fields_of(new)
+        with self._session.reporting(f"make a ticket in {new.place}"):
+            return str(self._session.jira.create_issue(fields=fields, prefetch=False).key)
 
-        Raises:
-            LastmileError: As `_reporting` says.
-        """
-        query = (
-            f"project = {_quoted(project)} AND labels = {_quoted(label)}"
-            " AND statusCategory != Done ORDER BY created DESC"
-        )
-        with self._reporting(f"look for a ticket in {project}"):
-            found = self._jira.enhanced_search_issues(
-                query, maxResults=1, fields=["key"], json_result=True
-            )
-        issues = found["issues"] if isinstance(found, dict) else []
-        return str(issues[0]["key"]) if issues else None
+    def find(self, place: str, label: str) -> Ticket | None:
+        """Return the newest ticket with this label, an open one before one that is done."""
+        query = f"project = {quoted(place)} AND labels = {quoted(label)} ORDER BY created DESC"
+        with self._session.reporting(f"look for a ticket in {place}"):
+            jira = self._session.jira
+            search = jira.enhanced_search_issues if self._session.is_cloud else jira.search_issues
+            found: Any = search(query, maxResults=20, fields="summary,status", json_result=True)
+        tickets = [_ticket(issue) for issue in found["issues"]]
+        return next((t for t in tickets if t.is_open), tickets[0] if tickets else None)
 
-    def is_open(self, ticket: str) -> bool:
-        """Tell whether a ticket is there and not done. Does not lag, as the search does.
+    def read(self, ticket: str) -> Ticket | None:
+        """Return a ticket as it is now; None where it is gone, or was moved to where we may not look."""
+        from jira.exceptions import JIRAError
 
-        Raises:
-            LastmileError: As `_reporting` says.
-        """
-        with self._reporting(f"read {ticket}"):
+        with self._session.reporting(f"read {ticket}"):
             try:
-                issue = self._jira.issue(ticket, fields="status")
+                return _ticket(self._session.jira.issue(ticket, fields="summary,status").raw)
             except JIRAError as error:
-                if error.status_code == 404:  # deleted, or moved to where we may not look
-                    return False
+                if error.status_code == 404:
+                    return None
                 raise
-        return bool(issue.raw["fields"]["status"]["statusCategory"]["key"] != "done")
 
-    def create(
-        self,
-        project: str,
-        issue_types: tuple[str, ...],
-        summary: str,
-        description: dict[str, Any],
-        labels: tuple[str, ...],
-    ) -> str:
-        """Make a ticket; returns its key.
-
-        Args:
-            project: The project's key.
-            issue_types: Names of issue types, the best first.
-            summary: One line of at most 255 characters.
-            description: A document in Atlassian's format.
-            labels: Without blanks.
-
-        Raises:
-            LastmileError: As `_reporting` says.
-        """
-        fields = {
-            "project": {"key": project},
-            "issuetype": {"id": self._issue_type(project, issue_types)},
-            "summary": summary,
-            "description": description,
-            "labels": list(labels),
-        }
-        with self._reporting(f"make a ticket in {project}"):
-            return str(self._jira.create_issue(fields=fields, prefetch=False).key)
-
-    def comment(self, ticket: str, body: dict[str, Any]) -> None:
-        """Comment on a ticket; the body is a document in Atlassian's format.
-
-        Raises:
-            LastmileError: As `_reporting` says.
-        """
-        with self._reporting(f"comment on {ticket}"):
-            self._jira.add_comment(ticket, body)
-
-    def holds(self, ticket: str, text: str) -> bool:
-        """Tell whether a ticket's description or one of its newest comments holds a text.
-
-        Raises:
-            LastmileError: As `_reporting` says.
-        """
-        with self._reporting(f"read {ticket}"):
-            issue = self._jira.issue(ticket, fields="description")
-            comments = self._jira.comments(ticket, max_results=100, order_by="-created")
+    def holds(self, ticket: str, marker: str) -> bool:
+        """Tell whether a ticket's description or one of its newest comments carries a marker."""
+        with self._session.reporting(f"read {ticket}"):
+            jira = self._session.jira
+            issue = jira.issue(ticket, fields="description")
+            comments = jira.comments(ticket, max_results=100, order_by="-created")
         documents = [issue.raw["fields"].get("description"), *(c.raw["body"] for c in comments)]
-        return any(text in json.dumps(document, ensure_ascii=False) for document in documents)
+        return any(marker in json.dumps(document, ensure_ascii=False) for document in documents)
 
-    def _issue_type(self, project: str, wanted: tuple[str, ...]) -> str:
-        """Return the id of the first wanted issue type that the project has, else of any."""
-        if project not in self._issue_types:
-            with self._reporting(f"read the project {project}"):
-                found = self._jira.project(project).raw["issueTypes"]
-            self._issue_types[project] = {t["name"]: t["id"] for t in found if not t["subtask"]}
-        known = self._issue_types[project]
-        if not known:
-            raise PermanentError(
-                f"The Jira project {project} has no issue type for tickets.",
-                "Give the project an issue type, or name another under team.tracker.",
+    def comment(self, ticket: str, story: Story, marker: str) -> None:
+        """Comment on a ticket."""
+        body = self._document(story, _ending(story, marker), with_title=True)
+        with self._session.reporting(f"comment on {ticket}"):
+            self._session.jira.add_comment(ticket, body)
+
+    def retitle(self, ticket: str, title: str) -> None:
+        """Give a ticket another summary."""
+        with self._session.reporting(f"change {ticket}"):
+            self._session.put(
+                f"issue/{ticket}", {"fields": {"summary": cut(one_line(title), LONGEST_SUMMARY)}}
             )
-        return next((known[name] for name in wanted if name in known), next(iter(known.values())))
 
-    @cached_property
-    def _jira(self) -> JIRA:
-        account = self._account
-        return JIRA(
-            server=account.server,
-            basic_auth=(account.email, account.token.get_secret_value()),
-            options={"rest_api_version": "3"},
-            max_retries=0,  # the outbox waits and tries again; a worker must not sleep here
-            timeout=TIMEOUT_SECONDS,
-            logging=False,  # the library logs request bodies and headers
+    def close(self, ticket: str) -> None:
+        """Move a ticket to a status of the category done, by way of others where it must be."""
+        self._move(ticket, ("done",), self._settings.done)
+
+    def reopen(self, ticket: str) -> None:
+        """Move a ticket that is done to a status of another category."""
+        self._move(ticket, ("new", "indeterminate"), ())
+
+    def attach(self, ticket: str, name: str, content: bytes) -> None:
+        """Attach a file, unless one of that name is there."""
+        with self._session.reporting(f"attach a file to {ticket}"):
+            jira = self._session.jira
+            there = jira.issue(ticket, fields="attachment").raw["fields"].get("attachment") or []
+            if name not in {attachment["filename"] for attachment in there}:
+                jira.add_attachment(ticket, io.BytesIO(content), filename=name)
+
+    def _fields_of(self, new: NewTicket) -> dict[str, Any]:
+        settings, project = self._settings, self._project(new.place)
+        wanted = settings.fault_types if new.kind is TicketKind.FAULT else settings.task_types
+        type_id = project.issue_type(wanted)
+        screen = project.fields(type_id)
+        fields: dict[str, Any] = {
+            "project": {"key": new.place},
+            "issuetype": {"id": type_id},
+            "summary": cut(one_line(new.title), LONGEST_SUMMARY),
+            "description": self._document(
+                new.story, _ending(new.story, f"{new.label} · {new.marker}"), with_title=False
+            ),
+            "labels": list(dict.fromkeys(map(_label, (*new.labels, new.label)))),
+        }
+        component = project.component(type_id, settings.component)
+        optional = {
+            "priority": project.priority(type_id, new.severity),
+            "components": [component] if component else None,
+            "assignee": project.account(new.assignee) if new.assignee else None,
+        }
+        fields |= {name: value for name, value in optional.items() if value and name in screen}
+        return fields | self._further(project, type_id, set(fields))
+
+    def _further(self, project: JiraProject, type_id: str, given: set[str]) -> dict[str, Any]:
+        """Return the fields that the team file gives; whatever is then still required is an error."""
+        known = project.fields(type_id)
+        ids = {str(field.get("name", name)): name for name, field in known.items()}
+        further = {
+            ids.get(name, name): value
+            for name, value in self._settings.fields.items()
+            if ids.get(name, name) in known
+        }
+        lacking = [
+            label
+            for name, label in project.required(type_id).items()
+            if name not in further and name not in given
+        ]
+        if lacking:
+            raise SettingsError(
+                f"Jira requires {', '.join(lacking)} of a new ticket in {project.key}.",
+                "Give a value under trackers.jira.fields in include/team.yaml, or make it optional.",
+            )
+        return {name: project.value(type_id, name, value) for name, value in further.items()}
+
+    def _document(self, story: Story, ending: str, with_title: bool) -> Any:
+        form = adf_document if self._session.is_cloud else wiki_text
+        return form(story, ending, with_title)
+
+    def _move(self, ticket: str, categories: tuple[str, ...], best: tuple[str, ...]) -> None:
+        """Lead a ticket to a status of one of these categories.
+
+        Raises:
+            PermanentError: No transition leads there.
+        """
+        with self._session.reporting(f"move {ticket}"):
+            jira, passed = self._session.jira, set[str]()
+            for _ in range(MOST_STEPS):
+                status = jira.issue(ticket, fields="status").raw["fields"]["status"]
+                if status["statusCategory"]["key"] in categories:
+                    return
+                passed.add(status["name"])
+                chosen = _transition(
+                    jira.transitions(ticket, expand="transitions.fields"), categories, best, passed
+                )
+                if chosen is None:
+                    break
+                jira.transition_issue(ticket, chosen["id"], fields=_resolution(chosen))
+        raise PermanentError(
+            f"No transition leads {ticket} to {' or '.join(best or categories)}.",
+            "See the project's workflow: this account may lack the permission to use a transition.",
         )
 
-    @contextmanager
-    def _reporting(self, verb: str) -> Iterator[None]:
-        """Translate what the library raises.
+    def _project(self, key: str) -> JiraProject:
+        return self._projects.setdefault(key, JiraProject(self._session, key))
 
-        Raises:
-            SettingsError: The account is wrong or may not do this.
-            NotTakenError: Not now: too many requests, or Jira cannot be reached.
-            UnansweredError: Nobody knows whether it was done.
-            PermanentError: Jira refuses it, and would again.
-        """
+    def examine(self, place: str) -> Iterator[Finding]:
+        """Look at credentials, project, permissions, issue type, required fields and transitions."""
         try:
-            yield
-        except JIRAError as error:
-            _raise_refusal(verb, error)
-        except requests.exceptions.ConnectTimeout:
-            raise _unreachable(verb, "it does not answer") from None
-        except requests.exceptions.ConnectionError as error:
-            if _never_connected(error):
-                raise _unreachable(verb, "it cannot be reached") from None
-            raise UnansweredError(f"Jira broke off when asked to {verb}.") from None
-        except (requests.exceptions.RequestException, ValueError) as error:
-            # A time-out, or an answer that is no JSON. The text may hold the request: not repeated.
-            raise UnansweredError(
-                f"Jira gave no answer that can be read when asked to {verb}: {type(error).__name__}."
-            ) from None
+            yield from self._examine(place)
+        except LastmileError as error:
+            yield Finding("request", False, error.headline, error.hint)
+
+    def _examine(self, place: str) -> Iterator[Finding]:
+        with self._session.reporting("say who we are"):
+            me = self._session.jira.myself()
+        sort = "Cloud" if self._session.is_cloud else "Data Center"
+        yield Finding("credentials", True, f"{me.get('displayName', 'an account')} on {sort}")
+        if not place:
+            return
+        project = self._project(place)
+        types = project.issue_types()
+        yield Finding("project", True, f"{place}: {', '.join(types) or 'no issue types'}")
+        yield self._permissions(place)
+        for wanted in (self._settings.fault_types, self._settings.task_types):
+            yield from self._examine_type(project, project.issue_type(wanted))
+
+    def _examine_type(self, project: JiraProject, type_id: str) -> Iterator[Finding]:
+        name = next(name for name, known in project.issue_types().items() if known == type_id)
+        try:
+            self._further(project, type_id, {"priority", "components", "assignee"})
+        except SettingsError as error:
+            yield Finding(f"fields of {name}", False, error.headline, error.hint)
+        else:
+            yield Finding(f"fields of {name}", True, "all that is required is given")
+        component = self._settings.component
+        if component and project.component(type_id, component) is None:
+            yield Finding(
+                f"component of {name}", False, f"{project.key} has no component {component!r}",
+                "Add it to the project, or change trackers.jira.component in include/team.yaml.",
+            )  # fmt: skip
+        if "labels" not in project.fields(type_id):
+            yield Finding(
+                f"labels of {name}", False, "a new ticket takes no labels, by which it is found again",
+                "Put the field Labels on the project's create screen.",
+            )  # fmt: skip
+
+    def _permissions(self, place: str) -> Finding:
+        with self._session.reporting(f"say what this account may do in {place}"):
+            asked = ",".join((*NEEDED, *HELPFUL)) if self._session.is_cloud else None
+            found = self._session.jira.my_permissions(projectKey=place, permissions=asked)
+        may = found["permissions"]
+        lacks = [p for p in (*NEEDED, *HELPFUL) if not may.get(p, {}).get("havePermission")]
+        if not lacks:
+            return Finding("permissions", True, f"all that is needed in {place}")
+        return Finding(
+            "permissions", False, f"this account lacks {', '.join(lacks)} in {place}",
+            "Let an administrator of the project grant them to the account of the connection 'jira'.",
+        )  # fmt: skip
 
 
-def _raise_refusal(verb: str, error: JIRAError) -> NoReturn:
-    """Raise what an answer of 400 or more means. `str(error)` may hold our headers: only its text is used."""
-    status, text = error.status_code or 0, _first_line(error.text)
-    said = f"{status}: {text}" if text else str(status)
-    if status in {401, 403}:
-        raise SettingsError(
-            f"Jira does not let this account {verb} ({said}).",
-            "See that the token of the connection 'jira' is valid and its user may work in the project.",
-        ) from None
-    if status == 429 or (status == 503 and _retry_after(error) is not None):
-        raise NotTakenError(
-            f"Jira takes no more requests for now ({said}).", retry_after=_retry_after(error)
-        ) from None
-    if status >= 500 or status in {0, 408}:
-        raise UnansweredError(f"Jira failed when asked to {verb} ({said}).") from None
-    raise PermanentError(
-        f"Jira refused to {verb} ({said}).",
-        "See that the project exists and which fields it requires; team.tracker names the project.",
-    ) from None
+def _ending(story: Story, marker: str) -> str:
+    return f"{story.footer} · {marker}" if story.footer else marker
 
 
-def _retry_after(error: JIRAError) -> float | None:
-    headers = getattr(error.response, "headers", {})
-    value = headers.get("Retry-After", "")
-    return float(value) if re.fullmatch(r"\d+(\.\d+)?", value) else None
+def _label(text: str) -> str:
+    """Jira refuses a label with blanks."""
+    return "-".join(text.split())
 
 
-def _unreachable(verb: str, why: str) -> NotTakenError:
-    return NotTakenError(f"Jira was to {verb}, but {why}.", "See that the site's name is right.")
-
-
-def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
-    """Tell whether the connection itself failed, so that nothing can have been done."""
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    if type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}:
-        return True
-    # Other faults of TLS may come after the request.
-    return any(
-        isinstance(cause, ssl.SSLCertVerificationError) for cause in getattr(reason, "args", ())
+def _ticket(issue: dict[str, Any]) -> Ticket:
+    fields = issue["fields"]
+    return Ticket(
+        id=str(issue["key"]),
+        title=str(fields.get("summary", "")),
+        is_open=fields["status"]["statusCategory"]["key"] != "done",
     )
 
 
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n")[0][:300]
+def _transition(
+    transitions: list[dict[str, Any]],
+    categories: tuple[str, ...],
+    best: tuple[str, ...],
+    passed: set[str],
+) -> dict[str, Any] | None:
+    """Choose the transition that leads to the best status, else to the category, else a step nearer."""
+
+    def rank(transition: dict[str, Any]) -> tuple[int, int]:
+        to = transition["to"]
+        name, category = to["name"], to["statusCategory"]["key"]
+        by_name = best.index(name) if name in best else len(best)
+        by_category = categories.index(category) if category in categories else len(categories)
+        return by_category, by_name
+
+    ways = [t for t in transitions if t["to"]["name"] not in passed]
+    # From `To Do` a workflow may lead to done by way of `In Progress`, but never by another `done`.
+    return min(ways, key=rank, default=None)
 
 
-def _quoted(value: str) -> str:
-    """Return a value as a JQL string: what a pipeline file holds cannot become part of the query."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _resolution(transition: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the resolution that a transition asks for."""
+    field = transition.get("fields", {}).get("resolution")
+    if not field or not field.get("allowedValues"):
+        return None
+    values = {value["name"]: value for value in field["allowedValues"]}
+    chosen = next((values[n] for n in ("Done", "Fixed", "Resolved") if n in values), None)
+    return {"resolution": {"id": (chosen or field["allowedValues"][0])["id"]}}

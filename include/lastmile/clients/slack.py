@@ -2,21 +2,28 @@
 
 import http.client
 import logging
+import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.error import URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
 
+from lastmile.clients.account import Finding, read_account_url
 from lastmile.clients.answers import NotTakenError, UnansweredError
-from lastmile.errors import PermanentError, SettingsError
+from lastmile.clients.chat import Chat, ChatSettings
+from lastmile.clients.formats.blocks import slack_message
+from lastmile.clients.story import Story
+from lastmile.errors import LastmileError, PermanentError, SettingsError
 from lastmile.pipeline.base import Strict
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+    from slack_sdk.errors import SlackApiError
 
 TIMEOUT_SECONDS = 20
 EVENT_TYPE = "lastmile_message"
@@ -25,7 +32,6 @@ PAGES = 10
 """How many pages of a list are looked through."""
 
 _HINT = "It should look like https://:<bot token>@slack.com/api, percent-encoded."
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 ACCOUNT_ERRORS = {
     "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
@@ -41,6 +47,33 @@ SYSTEM_ERRORS = {
     "request_timeout",
     "team_added_to_org",
 }
+SCOPES = {
+    "chat:write": "no message can be posted",
+    "channels:read": "channels are not found by name",
+    "channels:history": "a message whose answer never came may come twice",
+}
+"""What the app needs, and what happens without it."""
+
+
+class SlackSettings(ChatSettings):
+    """What a team file may say of Slack."""
+
+    title: ClassVar[str] = "Slack"
+
+    channel: str = ""
+    """Channel for pipelines that name none, without `#`; empty: they get no message."""
+
+    def place(self) -> str:
+        """Return the channel."""
+        return self.channel
+
+    def open(self, url: SecretStr) -> Chat:
+        """Return the Slack that a connection's URL names, `https://:<bot token>@slack.com/api`.
+
+        Raises:
+            SettingsError: The URL is no account of Slack.
+        """
+        return SlackChat(SlackAccount.parse(url))
 
 
 class SlackAccount(Strict):
@@ -56,23 +89,9 @@ class SlackAccount(Strict):
         Raises:
             SettingsError: It has another form. The headline does not repeat it.
         """
-        try:
-            parts = urlsplit(url.get_secret_value())
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or not parts.password:
-            raise SettingsError("The connection 'slack' lacks host or token.", _HINT)
-        if parts.scheme != "https" and host not in _LOOPBACK:
-            raise SettingsError(
-                f"The connection 'slack' would send its token to {host} in clear.", _HINT
-            )
-        place = f"[{host}]" if ":" in host else host
-        path = parts.path.rstrip("/") or "/api"
-        return cls(
-            base_url=f"{parts.scheme}://{place}{f':{port}' if port else ''}{path}/",
-            token=SecretStr(unquote(parts.password)),
-        )
+        read = read_account_url("slack", url, _HINT, needs_user=False)
+        path = "" if urlsplit(read.address).path else "/api"
+        return cls(base_url=f"{read.address}{path}/", token=read.secret)
 
 
 class PostedMessage(Strict):
@@ -93,68 +112,63 @@ class PostedMessage(Strict):
         return cls(channel=channel, ts=ts)
 
 
-class SlackClient:
+class SlackChat:
     """One workspace's messages. Connects on first use."""
+
+    can_look_back = True
 
     def __init__(self, account: SlackAccount) -> None:
         self._account = account
 
-    def post(
-        self,
-        channel: str,
-        text: str,
-        blocks: Sequence[dict[str, Any]],
-        key: str,
-        thread: str | None = None,
-    ) -> PostedMessage:
-        """Post a message.
-
-        Args:
-            channel: The channel's id, or its name.
-            text: What notifications show.
-            blocks: The message.
-            key: Ours; `find` finds the message by it.
-            thread: Timestamp of the message to reply to.
-
-        Raises:
-            LastmileError: As `_reporting` says.
-        """
-        with self._reporting(f"post to {channel}"):
+    def post(self, place: str, story: Story, key: str, thread: str | None = None) -> str:
+        """Post a message; the key travels in its metadata."""
+        root = PostedMessage.parse(thread) if thread else None
+        content = slack_message(story)
+        with self._reporting(f"post to {place}"):
             answer = self._slack.chat_postMessage(
-                channel=channel,
-                text=text,
-                blocks=list(blocks),
-                thread_ts=thread,
-                metadata={"event_type": EVENT_TYPE, "event_payload": {"key": key}},
+                channel=root.channel if root else place,
+                text=content.text,
+                blocks=list(content.blocks),
+                thread_ts=root.ts if root else None,
+                metadata=_metadata(key),
                 unfurl_links=False,
                 unfurl_media=False,
             )
-        return PostedMessage(channel=str(answer["channel"]), ts=str(answer["ts"]))
+        return str(PostedMessage(channel=str(answer["channel"]), ts=str(answer["ts"])))
 
-    def find(
-        self, channel: str, key: str, since: float, thread: str | None
-    ) -> PostedMessage | None:
-        """Return the message that was posted under a key, or None.
+    def update(self, message: str, story: Story, key: str) -> None:
+        """Let a message say something else from now on; nothing happens where a person deleted it."""
+        where, content = PostedMessage.parse(message), slack_message(story)
+        try:
+            with self._reporting(f"change a message in {where.channel}"):
+                self._slack.chat_update(
+                    channel=where.channel,
+                    ts=where.ts,
+                    text=content.text,
+                    blocks=list(content.blocks),
+                    metadata=_metadata(key),
+                )
+        except PermanentError as error:
+            if "message_not_found" not in error.headline:
+                raise
 
-        Args:
-            channel: The channel's id, or its name.
-            key: As given to `post`.
-            since: Unix time before which it cannot have been posted.
-            thread: Timestamp of the message it replied to.
+    def find(self, place: str, key: str, since: float, thread: str | None = None) -> str | None:
+        """Return the id of the message that was posted under a key, or None.
 
         Raises:
-            LastmileError: As `_reporting` says; SettingsError where the bot may not read the channel.
+            SettingsError: The bot may not read the channel.
         """
-        with self._reporting(f"read {channel}"):
-            channel_id = self._channel_id(channel)
+        root = PostedMessage.parse(thread) if thread else None
+        with self._reporting(f"read {place}"):
+            channel_id = root.channel if root else self._channel_id(place)
             if channel_id is None:
                 return None
             common: dict[str, Any] = {
                 "channel": channel_id, "oldest": f"{since:.6f}", "limit": 100, "include_all_metadata": True,
             }  # fmt: skip
             pages = (
-                self._slack.conversations_replies(ts=thread, **common)
-                if thread
+                self._slack.conversations_replies(ts=root.ts, **common)
+                if root
                 else self._slack.conversations_history(**common)
             )
             for _, page in zip(range(PAGES), pages, strict=False):
@@ -162,8 +176,41 @@ class SlackClient:
                     metadata = message.get("metadata") or {}
                     payload = metadata.get("event_payload") or {}
                     if metadata.get("event_type") == EVENT_TYPE and payload.get("key") == key:
-                        return PostedMessage(channel=channel_id, ts=str(message["ts"]))
+                        return str(PostedMessage(channel=channel_id, ts=str(message["ts"])))
         return None
+
+    def examine(self, place: str) -> Iterator[Finding]:
+        """Look at credentials, scopes and the channel."""
+        try:
+            yield from self._examine(place)
+        except LastmileError as error:
+            yield Finding("request", False, error.headline, error.hint)
+
+    def _examine(self, place: str) -> Iterator[Finding]:
+        with self._reporting("say who we are"):
+            answer = self._slack.auth_test()
+        yield Finding("credentials", True, f"{answer.get('user')} in {answer.get('team')}")
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        yield from _scopes(headers.get("x-oauth-scopes"))
+        if place:
+            yield self._examine_channel(place)
+
+    def _examine_channel(self, place: str) -> Finding:
+        with self._reporting(f"look for {place}"):
+            channel_id = self._channel_id(place)
+            if channel_id is None:
+                return Finding(
+                    "channel", False, f"there is no channel {place} that this app can see",
+                    "Correct its name, or invite the app to it: /invite @<app>.",
+                )  # fmt: skip
+            channel = self._slack.conversations_info(channel=channel_id)["channel"]
+        if channel.get("is_archived"):
+            return Finding("channel", False, f"{place} is archived", "Name another channel.")
+        if not channel.get("is_member"):
+            return Finding(
+                "channel", False, f"the app is not in {place}", "Invite it there: /invite @<app>."
+            )
+        return Finding("channel", True, f"the app is in {place}")
 
     def _channel_id(self, channel: str) -> str | None:
         """Return a channel's id; reading takes an id, though posting takes a name too."""
@@ -178,7 +225,9 @@ class SlackClient:
         return None
 
     @cached_property
-    def _slack(self) -> WebClient:
+    def _slack(self) -> "WebClient":
+        from slack_sdk import WebClient
+
         return WebClient(
             logger=_silent(),
             token=self._account.token.get_secret_value(),
@@ -199,6 +248,8 @@ class SlackClient:
             UnansweredError: Nobody knows whether it was done.
             PermanentError: Slack refuses it, and would again.
         """
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
         try:
             yield
         except SlackApiError as error:
@@ -213,6 +264,25 @@ class SlackClient:
             ) from None
 
 
+def _metadata(key: str) -> dict[str, Any]:
+    return {"event_type": EVENT_TYPE, "event_payload": {"key": key}}
+
+
+def _scopes(granted: str | None) -> Iterator[Finding]:
+    """Say which scopes are missing; Slack names those it granted in a header of every answer."""
+    if granted is None:
+        return
+    has = {scope for scope in re.split(r"[,\s]+", granted) if scope}
+    lacks = {scope: harm for scope, harm in SCOPES.items() if scope not in has}
+    if not lacks:
+        yield Finding("scopes", True, ", ".join(SCOPES))
+    for scope, harm in lacks.items():
+        yield Finding(
+            "scopes", False, f"the app lacks {scope}: {harm}",
+            "Add it under OAuth & Permissions of the app, and install the app again.",
+        )  # fmt: skip
+
+
 def _silent() -> logging.Logger:
     """The library logs whole answers, some as errors; what they mean for us is said by `_reporting`."""
     logger = logging.getLogger(f"{__name__}.sdk")
@@ -220,7 +290,7 @@ def _silent() -> logging.Logger:
     return logger
 
 
-def _raise_refusal(verb: str, error: SlackApiError) -> NoReturn:
+def _raise_refusal(verb: str, error: "SlackApiError") -> NoReturn:
     """Raise what `ok: false`, or a status other than 200, means."""
     answer = error.response
     status, headers = answer.status_code, answer.headers

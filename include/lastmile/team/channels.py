@@ -1,24 +1,34 @@
-"""The ways to the team: each takes a message of the outbox to one system, as a first word or as a reply."""
+"""The ways to the team: each takes a message of the outbox to one system, as a first word or as a reply.
 
+A way is a tracker or a chat, whichever kind it is; its name is the kind's.
+"""
+
+import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from pydantic import SecretStr
-
+from lastmile.clients.chat import Chat, ChatSettings
+from lastmile.clients.kinds import CHATS, TRACKERS, Chats, Trackers
+from lastmile.clients.tracker import NewTicket, Ticket, TicketKind, Tracker, TrackerSettings
 from lastmile.errors import PermanentError, SettingsError
 from lastmile.settings import connection_url
-from lastmile.team.events import Action, Message
-from lastmile.team.render.jira import jira_comment, jira_ticket, marker
-from lastmile.team.render.slack import slack_message
-
-if TYPE_CHECKING:
-    from lastmile.clients.jira import JiraClient
-    from lastmile.clients.slack import SlackClient
+from lastmile.team.events import Action, Event, Kind, Message
+from lastmile.team.render.story import story, ticket_title
 
 log = logging.getLogger(__name__)
+
+DEFAULT_TRACKER = TRACKERS[0]
+DEFAULT_CHAT = CHATS[0]
+"""Where a destination goes that names no kind."""
+
+KINDS = {
+    Kind.FAILURE: TicketKind.FAULT,
+    Kind.REJECTION: TicketKind.TASK,
+    Kind.NEEDS_HUMAN: TicketKind.TASK,
+}
+"""What a ticket is about; else it is kept for the record. A rejected model is a task, not a bug."""
 
 
 class NoThreadError(PermanentError):
@@ -57,11 +67,12 @@ class Channel(Protocol):
         ...
 
 
-class JiraChannel:
-    """One ticket per cause; what comes later is a comment on it. The remote id is the ticket's key."""
+class TrackerChannel:
+    """One ticket per cause; what comes later is a comment on it. The remote id is the ticket's."""
 
-    def __init__(self, client: "JiraClient") -> None:
-        self._client = client
+    def __init__(self, name: str, tracker: Tracker) -> None:
+        self._name = name
+        self._tracker = tracker
 
     def send(self, sending: Sending) -> str:
         """Make the ticket of a cause, or comment on the one there is."""
@@ -70,108 +81,130 @@ class JiraChannel:
         if ticket is None and message.action is Action.RECOVERED:
             raise NoThreadError("no ticket was ever made for it")
         if ticket is None:
-            new = jira_ticket(message, sending.key)
-            return self._client.create(
-                _tracker(message), new.issue_types, new.summary, new.description, new.labels
-            )
-        if not (sending.unsettled and self._client.holds(ticket, marker(sending.key))):
-            self._client.comment(ticket, jira_comment(message, sending.key))
+            return self._tracker.create(new_ticket(self._name, message, sending.key))
+        mark = marker(sending.key)
+        if not (sending.unsettled and self._tracker.holds(ticket, mark)):
+            self._tracker.comment(ticket, story(message), f"{message.label} · {mark}")
         return ticket
 
     def _standing(self, sending: Sending) -> str | None:
         """Return the open ticket of the cause: the one we know, else what the search knows, which lags."""
-        if sending.earlier and self._client.is_open(sending.earlier):
+        if sending.earlier and _is_open(self._tracker.read(sending.earlier)):
             return sending.earlier
-        return self._client.find(_tracker(sending.message), sending.message.label)
+        place = _place_or_raise(self._name, sending.message)
+        found = self._tracker.find(place, sending.message.label)
+        return found.id if found is not None and found.is_open else None
 
 
-class SlackChannel:
-    """One thread per cause. The remote id is the channel's id and the message's timestamp."""
+def _is_open(ticket: Ticket | None) -> bool:
+    return ticket is not None and ticket.is_open
 
-    def __init__(self, client: "SlackClient") -> None:
-        self._client = client
+
+class ChatChannel:
+    """One thread per cause. The remote id is the message's."""
+
+    def __init__(self, name: str, chat: Chat) -> None:
+        self._name = name
+        self._chat = chat
 
     def send(self, sending: Sending) -> str:
         """Post the first message of a cause, or reply in its thread."""
-        from lastmile.clients.slack import PostedMessage
-
         if sending.replies_to is None and sending.message.action is Action.RECOVERED:
             raise NoThreadError("no message was ever posted for it")
-        root = PostedMessage.parse(sending.replies_to) if sending.replies_to else None
-        channel = root.channel if root else _channel(sending.message)
-        thread = root.ts if root else None
-        if sending.unsettled and (standing := self._look(channel, sending, thread)):
+        place = _place_or_raise(self._name, sending.message)
+        if sending.unsettled and (standing := self._look(place, sending)):
             return standing
-        content = slack_message(sending.message)
-        posted = self._client.post(channel, content.text, content.blocks, sending.key, thread)
-        return str(posted)
+        return self._chat.post(place, story(sending.message), sending.key, sending.replies_to)
 
-    def _look(self, channel: str, sending: Sending, thread: str | None) -> str | None:
+    def _look(self, place: str, sending: Sending) -> str | None:
+        since = sending.written_at.timestamp() - 60
         try:
-            found = self._client.find(
-                channel, sending.key, sending.written_at.timestamp() - 60, thread
-            )
+            return self._chat.find(place, sending.key, since, sending.replies_to)
         except SettingsError as error:  # a bot may be allowed to write but not to read
             log.warning("%s The message may come twice.", error)
             return None
-        return str(found) if found else None
+
+
+def marker(key: str) -> str:
+    """Return what tells one of our messages among all others: it stands at the message's end."""
+    return f"message {hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def new_ticket(channel: str, message: Message, key: str) -> NewTicket:
+    """Return the ticket of a cause; `key` is the outbox entry's."""
+    event = message.event
+    return NewTicket(
+        place=_place_or_raise(channel, message),
+        title=ticket_title(message),
+        story=story(message),
+        marker=marker(key),
+        label=message.label,
+        labels=("lastmile", event.kind.replace("_", "-"), event.pipeline),
+        kind=KINDS.get(event.kind, TicketKind.RECORD),
+    )
 
 
 def open_channels() -> dict[str, Channel | SettingsError | None]:
     """Return each channel that has an account; None without one; the error where it is wrong."""
-    return {name: _open(name, connect) for name, connect in CONNECT.items()}
+    return {name: _open(name, settings) for name, settings in _kinds().items()}
 
 
-def _open(name: str, connect: Callable[[SecretStr], Channel]) -> Channel | SettingsError | None:
+def _kinds() -> dict[str, TrackerSettings | ChatSettings]:
+    return {**dict(Trackers()), **dict(Chats())}
+
+
+def _open(name: str, settings: TrackerSettings | ChatSettings) -> Channel | SettingsError | None:
     try:
         url = connection_url(name)
     except SettingsError:
         return None
     try:
-        return connect(url)
+        if isinstance(settings, TrackerSettings):
+            return TrackerChannel(name, settings.open(url))
+        return ChatChannel(name, settings.open(url))
     except SettingsError as error:
         return error
 
 
-def _connect_jira(url: SecretStr) -> Channel:
-    from lastmile.clients.jira import JiraAccount, JiraClient
-
-    return JiraChannel(JiraClient(JiraAccount.parse(url)))
-
-
-def _connect_slack(url: SecretStr) -> Channel:
-    from lastmile.clients.slack import SlackAccount, SlackClient
-
-    return SlackChannel(SlackClient(SlackAccount.parse(url)))
+def channels_of(event: Event) -> tuple[str, str]:
+    """Return the tracker's and the chat's channel that an event is told through."""
+    tracker, _ = parted(event.tracker, TRACKERS, DEFAULT_TRACKER)
+    chat, _ = parted(event.channel, CHATS, DEFAULT_CHAT)
+    return tracker, chat
 
 
-CONNECT: dict[str, Callable[[SecretStr], Channel]] = {
-    "jira": _connect_jira,
-    "slack": _connect_slack,
-}
-"""How each channel is opened with the URL of the connection of the same name."""
+def parted(destination: str | None, kinds: tuple[str, ...], default: str) -> tuple[str, str]:
+    """Part a destination, `RISK` or `github:acme/models`, into its kind and its place."""
+    kind, colon, place = (destination or "").partition(":")
+    return (kind, place) if colon and kind in kinds else (default, destination or "")
+
+
+def place_of(channel: str, event: Event) -> str:
+    """Return where in a channel's system an event is told; empty: nowhere."""
+    if channel in TRACKERS:
+        kind, place = parted(event.tracker, TRACKERS, DEFAULT_TRACKER)
+    else:
+        kind, place = parted(event.channel, CHATS, DEFAULT_CHAT)
+    return place if kind == channel else ""
 
 
 def destination(channel: str, message: Message) -> str:
     """Say where a message goes, in words."""
-    event = message.event
-    if channel == "jira":
-        return f"Jira ticket in {event.tracker}" if event.tracker else "Jira ticket"
-    return f"Slack message to #{event.channel.lstrip('#')}" if event.channel else "Slack message"
+    settings, place = _kinds().get(channel), place_of(channel, message.event)
+    title = settings.title if settings else channel
+    if isinstance(settings, TrackerSettings):
+        return f"{title} {settings.ticket} in {place}" if place else f"{title} {settings.ticket}"
+    return f"{title} message to #{place.lstrip('#')}" if place else f"{title} message"
 
 
 def names_destination(channel: str, message: Message) -> bool:
     """Tell whether the pipeline says where in this system to."""
-    return bool(message.event.tracker if channel == "jira" else message.event.channel)
+    return bool(place_of(channel, message.event))
 
 
-def _tracker(message: Message) -> str:
-    if not message.event.tracker:
-        raise PermanentError("The pipeline names no project.", "Set team.tracker.")
-    return message.event.tracker
-
-
-def _channel(message: Message) -> str:
-    if not message.event.channel:
-        raise PermanentError("The pipeline names no channel.", "Set team.channel.")
-    return message.event.channel
+def _place_or_raise(channel: str, message: Message) -> str:
+    place = place_of(channel, message.event)
+    if not place:
+        key, what = ("tracker", "project") if channel in TRACKERS else ("channel", "channel")
+        raise PermanentError(f"The pipeline names no {what}.", f"Set team.{key}.")
+    return place

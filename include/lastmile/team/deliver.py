@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from pydantic import ValidationError
 
 from lastmile.clients.answers import NotTakenError, UnansweredError
+from lastmile.clients.kinds import TRACKERS
 from lastmile.errors import LastmileError, SettingsError, TransientError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
@@ -116,7 +117,7 @@ def _deliver_one(
         reason = f"The entry is no message of this Lastmile: {error.error_count()} faults."
         return _settle(ledger, entry, now, "dead", error=reason)
     if not names_destination(entry.channel, message):
-        key = "tracker" if entry.channel == "jira" else "channel"
+        key = "tracker" if entry.channel in TRACKERS else "channel"
         return _print(ledger, entry, message, f"the pipeline names no team.{key}", console, now)
     if channel is None:
         return _print(ledger, entry, message, "no account", console, now)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from lastmile.clients.story import cut
 from lastmile.pipeline.base import Strict
 from lastmile.store import canonical_json
 
@@ -166,8 +167,3 @@ def clean(text: str) -> str:
     """Return a text that every screen and database takes: line ends and tabs are the only controls."""
     text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
     return _UNSHOWABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-def cut(text: str, longest: int) -> str:
-    """Return at most `longest` characters; an ellipsis where something is missing."""
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from lastmile.clients.kinds import TRACKERS
 from lastmile.ledger.incidents import Incident, OutboxEntry, OutboxStatus
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
@@ -16,7 +17,7 @@ class Told(Strict):
     pipeline: str
     action: str
     channel: str
-    """jira or slack."""
+    """The kind of tracker or chat: jira, slack."""
     destination: str
     """The project or the channel; empty where the pipeline names none."""
     status: OutboxStatus
@@ -107,13 +108,13 @@ def _told_line(told: Told) -> str:
 
 def _told(entry: OutboxEntry) -> Told:
     event: dict[str, Any] = entry.body.get("event", {})
-    destination = event.get("tracker" if entry.channel == "jira" else "channel")
+    destination = event.get("tracker" if entry.channel in TRACKERS else "channel") or ""
     return Told(
         incident_id=entry.incident_id,
         pipeline=str(event.get("pipeline", "")),
         action=str(entry.body.get("action", "")),
         channel=entry.channel,
-        destination=str(destination or ""),
+        destination=str(destination).removeprefix(f"{entry.channel}:"),
         status=entry.status,
         remote_id=entry.remote_id,
         attempts=entry.attempts,

@@ -9,10 +9,12 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from lastmile.clients.story import cut
 from lastmile.errors import LastmileError, StoreError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
-from lastmile.team.events import Action, Event, Kind, Message, clean, cut, fingerprint
+from lastmile.team.channels import channels_of
+from lastmile.team.events import Action, Event, Kind, Message, clean, fingerprint
 from lastmile.team.redact import known_secrets, redact
 from lastmile.team.spool import spool
 
@@ -31,11 +33,8 @@ CALLBACK_SECONDS = 0.03
 REPEAT_PAUSE = timedelta(hours=1)
 """A repeat is always counted, and told at most so often."""
 
-CHANNELS = {
-    kind: ("slack",) if kind in {Kind.UNCHANGED, Kind.DRY_RUN} else ("jira", "slack")
-    for kind in Kind
-}
-"""Who is told what. A run that changed nothing makes no ticket: that would be one every night."""
+NO_TICKET = frozenset({Kind.UNCHANGED, Kind.DRY_RUN})
+"""What is told in the chat alone: a run that changed nothing would be a ticket every night."""
 
 FIRST_HALF = {"prepare", "train", "evaluate"}
 """The stages that every run passes that comes to a verdict."""
@@ -230,7 +229,8 @@ def _tell(
         cause=incident.headline,
     )
     body = message.model_dump(mode="json")
-    for channel in CHANNELS[Kind(incident.kind)]:
+    tracker, chat = channels_of(event)
+    for channel in (chat,) if incident.kind in NO_TICKET else (tracker, chat):
         if action is Action.REPEATED:
             newest = rows.newest_message_at(connection, incident.id, channel)
             if newest is not None and now - newest < REPEAT_PAUSE:

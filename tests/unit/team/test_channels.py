@@ -10,10 +10,10 @@ from fakes.slack import FakeSlack
 from lastmile.errors import PermanentError, SettingsError
 from lastmile.team.channels import (
     Channel,
-    JiraChannel,
+    ChatChannel,
     NoThreadError,
     Sending,
-    SlackChannel,
+    TrackerChannel,
     destination,
     names_destination,
     open_channels,
@@ -39,7 +39,7 @@ def make_sending(message: Message, key: str = "k1", replies_to: str | None = Non
 
 def open_channel(name: str) -> Channel:
     channel = open_channels()[name]
-    assert isinstance(channel, JiraChannel | SlackChannel)
+    assert isinstance(channel, TrackerChannel | ChatChannel)
     return channel
 
 
@@ -52,8 +52,8 @@ def test_with_connections_both_are_open_and_nothing_was_asked_yet(
     jira: FakeJira, slack: FakeSlack
 ) -> None:
     channels = open_channels()
-    assert isinstance(channels["jira"], JiraChannel)
-    assert isinstance(channels["slack"], SlackChannel)
+    assert isinstance(channels["jira"], TrackerChannel)
+    assert isinstance(channels["slack"], ChatChannel)
     assert jira.asked == slack.asked == []
 
 
@@ -65,13 +65,16 @@ def test_a_wrong_connection_closes_its_own_channel_only(
     channels = open_channels()
     assert isinstance(channels["jira"], SettingsError)
     assert "s3cret" not in f"{channels['jira']} {channels['jira'].hint}"
-    assert isinstance(channels["slack"], SlackChannel)
+    assert isinstance(channels["slack"], ChatChannel)
 
 
 def test_a_destination_is_named_in_words(make_event: MakeEvent) -> None:
     message = make_message(make_event())
     assert destination("jira", message) == "Jira ticket in RISK"
     assert destination("slack", message) == "Slack message to #risk-models"
+    elsewhere = make_message(make_event(tracker="jira:OPS", channel="slack:ops"))
+    assert destination("jira", elsewhere) == "Jira ticket in OPS"
+    assert destination("slack", elsewhere) == "Slack message to #ops"
     nobody = make_message(make_event(tracker=None, channel=None))
     assert destination("jira", nobody) == "Jira ticket"
     assert destination("slack", nobody) == "Slack message"

@@ -201,7 +201,7 @@ def test_a_wrong_account_keeps_its_messages_until_it_is_mended(
     record(ledger, make_event(), "k1")
     assert go(ledger) == DeliveryReport(postponed=2)
     reasons = [e.error for e in messages(ledger)]
-    assert reasons[0].startswith("The connection 'jira' lacks host, e-mail address or token.")
+    assert reasons[0].startswith("The connection 'jira' lacks host or secret.")
     assert "invalid_auth" in reasons[1]
     assert "s3cret" not in "".join(reasons)
     assert not any(e.unsettled for e in messages(ledger))

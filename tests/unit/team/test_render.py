@@ -12,15 +12,16 @@ from pydantic import SecretStr
 
 from fakes.jira import FakeJira, document_fault
 from fakes.slack import FakeSlack, blocks_fault
-from lastmile.clients.jira import JiraAccount, JiraClient
-from lastmile.clients.slack import SlackAccount, SlackClient
-from lastmile.team.channels import JiraChannel, Sending, SlackChannel
+from lastmile.clients.formats.adf import adf_document
+from lastmile.clients.formats.blocks import SlackMessage
+from lastmile.clients.formats.blocks import slack_message as blocks_of
+from lastmile.clients.jira import JiraSettings
+from lastmile.clients.slack import SlackSettings
+from lastmile.team.channels import ChatChannel, Sending, TrackerChannel, marker
 from lastmile.team.events import Action, Event, Message, fingerprint
 from lastmile.team.record import presentable
 from lastmile.team.render.console import console_text
-from lastmile.team.render.jira import jira_comment, jira_ticket
-from lastmile.team.render.slack import slack_message
-from lastmile.team.render.story import story
+from lastmile.team.render.story import story, ticket_title
 
 MakeEvent = Callable[..., Event]
 
@@ -36,6 +37,15 @@ def make_message(event: Event, action: Action = Action.OPENED) -> Message:
         action=action, event=event, fingerprint=fingerprint(event), occurrences=3,
         opened_at=datetime(2026, 3, 1, 2, tzinfo=UTC), cause=event.headline,
     )  # fmt: skip
+
+
+def slack_message(message: Message) -> SlackMessage:
+    return blocks_of(story(message))
+
+
+def document(message: Message, with_title: bool = False) -> dict[str, Any]:
+    ending = f"{message.label} · {marker('k')}"
+    return adf_document(story(message), ending, with_title)
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:
@@ -68,8 +78,8 @@ def test_what_people_wrote_mentions_nobody_and_leads_nowhere(
 ) -> None:
     message = make_message(everywhere(make_event, HOSTILE), action)
     root = make_message(make_event())
-    jira_channel = JiraChannel(JiraClient(JiraAccount.parse(SecretStr(jira.connection_url))))
-    slack_channel = SlackChannel(SlackClient(SlackAccount.parse(SecretStr(slack.connection_url))))
+    jira_channel = TrackerChannel("jira", JiraSettings().open(SecretStr(jira.connection_url)))
+    slack_channel = ChatChannel("slack", SlackSettings().open(SecretStr(slack.connection_url)))
     for channel in (jira_channel, slack_channel):
         first = channel.send(_sending(root, None))
         channel.send(_sending(message, first))
@@ -124,16 +134,16 @@ def test_a_message_of_any_size_fits_and_still_says_what_happened(
     assert blocks_fault(list(content.blocks)) is None
     assert len(json.dumps(content.blocks)) < 13_200
     assert "It broke." in json.dumps(content.blocks)
-    for document in (jira_ticket(message, "k").description, jira_comment(message, "k")):
-        assert document_fault(document) is None
-        assert "It broke." in json.dumps(document)
-        assert "lastmile-" in json.dumps(document), "the ending, by which it is found, is never cut"
+    for found in (document(message), document(message, with_title=True)):
+        assert document_fault(found) is None
+        assert "It broke." in json.dumps(found)
+        assert "lastmile-" in json.dumps(found), "the ending, by which it is found, is never cut"
 
 
 def test_what_was_left_out_is_counted(make_event: MakeEvent) -> None:
     message = make_message(make_event(facts={f"fact {n}": "v" for n in range(30)}))
     assert "10 more facts" in json.dumps(slack_message(message).blocks)
-    assert "more facts" not in json.dumps(jira_ticket(message, "k").description)
+    assert "more facts" not in json.dumps(document(message))
 
 
 def test_a_message_without_a_word_still_has_a_title(make_event: MakeEvent) -> None:
@@ -141,7 +151,7 @@ def test_a_message_without_a_word_still_has_a_title(make_event: MakeEvent) -> No
         make_event(headline="", hint="", owner="", links={" ": "https://x.example"})
     )
     assert blocks_fault(list(slack_message(message).blocks)) is None
-    assert document_fault(jira_ticket(message, "k").description) is None
+    assert document_fault(document(message)) is None
     assert "credit_risk failed in prepare" in console_text(message, "x")
 
 
@@ -161,11 +171,10 @@ def test_any_text_makes_documents_that_are_taken(
         facts=facts, links=links,
     )  # fmt: skip
     message = make_message(event, action)
-    content, ticket = slack_message(message), jira_ticket(message, "k")
+    content, title = slack_message(message), ticket_title(message)
     assert blocks_fault(list(content.blocks)) is None
     assert "<" not in content.text
-    assert document_fault(ticket.description) is None
-    assert document_fault(jira_comment(message, "k")) is None
-    assert 0 < len(ticket.summary) <= 255
-    assert len(ticket.summary.splitlines()) == 1
+    assert document_fault(document(message)) is None
+    assert document_fault(document(message, with_title=True)) is None
+    assert len(title.splitlines()) == 1
     assert not any(c in console_text(message, "x") for c in "\x00\x07\x1b\x9b\u202e")

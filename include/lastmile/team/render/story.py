@@ -1,11 +1,10 @@
-"""What a message says, in order, before any system's format is laid over it."""
+"""What a message says, in order: the story that each system then lays out in its own format."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from lastmile.team.events import Action, Event, Kind, Message, cut
+from lastmile.clients.story import Story, cut, one_line
+from lastmile.team.events import Action, Event, Kind, Message
 
 TITLES = {
     Kind.FAILURE: "{pipeline} failed in {stage}",
@@ -15,20 +14,6 @@ TITLES = {
     Kind.UNCHANGED: "{pipeline}: nothing was released",
     Kind.DRY_RUN: "{pipeline}: dry run",
 }
-
-
-@dataclass(frozen=True)
-class Story:
-    """The parts of a message. Every text is data: each format has to keep it from being markup."""
-
-    title: str
-    headline: str
-    impact: str
-    facts: tuple[tuple[str, str], ...]
-    hint: str
-    links: tuple[tuple[str, str], ...]
-    """Labels and http(s) addresses."""
-    footer: str
 
 
 def story(message: Message) -> Story:
@@ -52,33 +37,10 @@ def story(message: Message) -> Story:
     )
 
 
-def ever_shorter(told: Story, longest: int, most: int) -> Iterator[Story]:
-    """Give a story within limits, then shorter and shorter ones: systems refuse what is too large whole.
-
-    Args:
-        told: The story. What is left out of it stands in the ledger.
-        longest: Characters of each text, for a start.
-        most: Facts, and links, for a start.
-    """
-    while True:
-        yield replace(
-            told,
-            headline=cut(told.headline, longest),
-            impact=cut(told.impact, longest),
-            hint=cut(told.hint, longest),
-            facts=_fewer(
-                tuple((cut(label, 100), cut(v, longest)) for label, v in told.facts), most
-            ),
-            links=tuple(
-                (cut(label, 100), url) for label, url in told.links if len(url) <= 2 * longest
-            )[:most],
-        )
-        longest, most = max(longest // 2, 50), max(most // 2, 1)
-
-
-def _fewer(facts: tuple[tuple[str, str], ...], most: int) -> tuple[tuple[str, str], ...]:
-    more = len(facts) - most
-    return facts if more <= 0 else (*facts[:most], ("And", f"{more} more facts"))
+def ticket_title(message: Message) -> str:
+    """Return the title of the ticket of a cause."""
+    told = story(message)
+    return one_line(f"{told.title}: {told.headline}")
 
 
 def _title(message: Message) -> str:
@@ -123,8 +85,3 @@ def _is_web(url: str) -> bool:
 def when(moment: datetime) -> str:
     """A moment as people read it."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def one_line(text: str) -> str:
-    """A text without line breaks, for places that take one line."""
-    return " ".join(text.split())

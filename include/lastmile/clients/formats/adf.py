@@ -1,70 +1,28 @@
-"""A message as a Jira ticket or comment, in Atlassian's document format.
+"""A story in Atlassian's document format, as Jira Cloud takes it.
 
 Text nodes are literal there: what people wrote is never markup, a mention or a link.
 """
 
-import hashlib
 import json
 from typing import Any
 
-from lastmile.pipeline.base import Strict
-from lastmile.team.events import LONGEST_TEXT, MOST_FACTS, Kind, Message, cut
-from lastmile.team.render.story import Story, ever_shorter, one_line, story
+from lastmile.clients.story import Story, ever_shorter, one_line
 
-LONGEST_SUMMARY = 255
-"""Jira's limit."""
 LARGEST_DOCUMENT = 32_000
 """Jira refuses a text beyond 32,767 characters; it does not say that it counts the document's JSON."""
-
-ISSUE_TYPES = {
-    Kind.FAILURE: ("Bug", "Incident", "Task"),
-}
-"""The issue types that fit, the best first; what else a project has is taken where none of them exists.
-
-A rejected model is a task for its owner, not a bug.
-"""
-OTHER_ISSUE_TYPES = ("Task", "Story", "Bug")
+LONGEST_TEXT = 2000
+MOST_FACTS = 40
 
 
-class JiraTicket(Strict):
-    """What a new ticket is made of, besides its project."""
+def adf_document(told: Story, ending: str, with_title: bool) -> dict[str, Any]:
+    """Lay out a story.
 
-    summary: str
-    description: dict[str, Any]
-    labels: tuple[str, ...]
-    issue_types: tuple[str, ...]
-    """Names, the best first."""
-
-
-def jira_ticket(message: Message, key: str) -> JiraTicket:
-    """Render a message as a new ticket; `key` is the outbox entry's."""
-    told, event = story(message), message.event
-    return JiraTicket(
-        summary=cut(one_line(f"{told.title}: {told.headline}"), LONGEST_SUMMARY),
-        description=_document(told, None, message, key),
-        labels=("lastmile", event.kind.replace("_", "-"), _label(event.pipeline), message.label),
-        issue_types=ISSUE_TYPES.get(event.kind, OTHER_ISSUE_TYPES),
-    )
-
-
-def _label(text: str) -> str:
-    """Jira refuses a label with blanks."""
-    return "-".join(text.split())
-
-
-def jira_comment(message: Message, key: str) -> dict[str, Any]:
-    """Render a message as a comment on the ticket of its cause."""
-    told = story(message)
-    return _document(told, one_line(told.title), message, key)
-
-
-def marker(key: str) -> str:
-    """Return what tells one of our messages among all others: it stands at the message's end."""
-    return f"message {hashlib.sha256(key.encode()).hexdigest()[:12]}"
-
-
-def _document(told: Story, title: str | None, message: Message, key: str) -> dict[str, Any]:
-    ending = f"{told.footer} · {message.label} · {marker(key)}"
+    Args:
+        told: The story.
+        ending: The last paragraph; never cut.
+        with_title: Whether the title is said too: a ticket has it above its text, a comment has not.
+    """
+    title = one_line(told.title) if with_title else None
     versions = (
         _content(shorter, title, ending) for shorter in ever_shorter(told, LONGEST_TEXT, MOST_FACTS)
     )

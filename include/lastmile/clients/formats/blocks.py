@@ -1,4 +1,4 @@
-"""A message as Slack blocks.
+"""A story as Slack blocks.
 
 What people wrote stands in `rich_text` and `plain_text`, which Slack does not parse: no `<!channel>`, no
 link and no `*markup*` can come out of a column value or a file name. Only the fallback text, shown in
@@ -8,9 +8,8 @@ notifications, is parsed, and there `&`, `<` and `>` are escaped.
 import json
 from typing import Any
 
+from lastmile.clients.story import Story, cut, ever_shorter, one_line
 from lastmile.pipeline.base import Strict
-from lastmile.team.events import Message, cut
-from lastmile.team.render.story import Story, ever_shorter, one_line, story
 
 LONGEST_HEADER = 150
 """Slack's limit for a header."""
@@ -29,9 +28,8 @@ class SlackMessage(Strict):
     blocks: tuple[dict[str, Any], ...]
 
 
-def slack_message(message: Message) -> SlackMessage:
-    """Render a message for Slack."""
-    told = story(message)
+def slack_message(told: Story) -> SlackMessage:
+    """Lay out a story."""
     versions = map(_blocks, ever_shorter(told, LONGEST_TEXT, MOST_FACTS))
     return SlackMessage(
         text=escape(cut(f"{one_line(told.title)} - {one_line(told.headline)}", 1000)),
@@ -46,15 +44,17 @@ def escape(text: str) -> str:
 
 def _blocks(told: Story) -> tuple[dict[str, Any], ...]:
     elements = [element for element in (_opening(told), _facts(told), _closing(told)) if element]
+    state = cut(one_line(told.state), 250)
     return (
         {"type": "header", "text": _plain(cut(one_line(told.title), LONGEST_HEADER))},
+        *([{"type": "context", "elements": [_plain(state)]}] if state else []),
         {"type": "rich_text", "elements": elements},
-        {"type": "context", "elements": [_plain(cut(one_line(told.footer), 250))]},
+        {"type": "context", "elements": [_plain(cut(one_line(told.footer), 250) or "-")]},
     )
 
 
 def _opening(told: Story) -> dict[str, Any]:
-    parts = [_text(told.headline, bold=True)]
+    parts = [_text(told.headline or "-", bold=True)]
     if told.impact:
         parts.append(_text("\n" + told.impact))
     return _section(parts)
