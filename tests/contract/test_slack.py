@@ -1,5 +1,6 @@
 """What is Slack's own, beyond what holds for every chat: scopes, channels, errors in an answer of 200."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_message_that_a_person_deleted_is_left_alone(slack: FakeSlack, chat: S
     slack.messages.clear()
     chat.update(root, STORY, "k1")
     assert slack.messages == []
+
+
+def test_a_reply_may_be_shown_to_the_channel_and_people_may_be_called(
+    slack: FakeSlack, chat: SlackChat
+) -> None:
+    root = chat.post("risk-models", STORY, "k1")
+    chat.post("risk-models", replace(STORY, calls=("U0ADA",)), "k2", root, aloud=True)
+    assert [m["aloud"] for m in slack.messages] == [False, True]
+    opening = slack.messages[1]["blocks"][1]["elements"][0]["elements"]
+    assert opening[0] == {"type": "user", "user_id": "U0ADA"}
 
 
 def test_the_doctor_names_the_scope_and_the_channel(slack: FakeSlack, chat: SlackChat) -> None:

@@ -6,6 +6,7 @@ limits, empty texts, threads that do not exist.
 """
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -73,7 +74,10 @@ class FakeSlack(FakeService):
         if thread and not any(m["ts"] == thread and m["channel"] == channel for m in self.messages):
             raise RefusedError(_not_ok("thread_not_found"))
         ts = f"{1_800_000_000 + len(self.messages)}.000{100 + len(self.messages)}"
-        message = {"ts": ts, "channel": channel, "thread_ts": thread} | content
+        if arguments.get("reply_broadcast") and not thread:
+            raise RefusedError(_not_ok("cannot_reply_to_message"))
+        aloud = bool(arguments.get("reply_broadcast"))
+        message = {"ts": ts, "channel": channel, "thread_ts": thread, "aloud": aloud} | content
         self.messages.append(message)
         return {"channel": channel, "ts": ts, "message": message}
 
@@ -239,6 +243,10 @@ def _inline_fault(element: Any) -> str | None:
         if not str(element.get("url", "")).startswith(("http://", "https://", "mailto:")):
             return "must be a valid url"
         return _keys(element, {"type", "url", "text", "style", "unsafe"})
+    if element.get("type") == "user":
+        if not re.fullmatch(r"[UW][A-Z0-9]+", str(element.get("user_id"))):
+            return "must be a valid user id"
+        return _keys(element, {"type", "user_id", "style"})
     return f"unsupported type: {element.get('type')}"
 
 

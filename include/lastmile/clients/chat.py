@@ -26,7 +26,9 @@ class Chat(Protocol):
     Where it cannot, `find` gives None, `update` does nothing, and `post` posts a reply as a message.
     """
 
-    def post(self, place: str, story: Story, key: str, thread: str | None = None) -> str:
+    def post(
+        self, place: str, story: Story, key: str, thread: str | None = None, aloud: bool = False
+    ) -> str:
         """Post a message; returns its id, which names it among all of the account's.
 
         Args:
@@ -34,6 +36,7 @@ class Chat(Protocol):
             story: What it says.
             key: Ours; `find` finds the message by it.
             thread: Id of the message to reply to.
+            aloud: Whether a reply is also shown to those who do not follow the thread.
         """
         ...
 

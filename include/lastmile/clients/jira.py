@@ -279,10 +279,12 @@ def _label(text: str) -> str:
 
 def _ticket(issue: dict[str, Any]) -> Ticket:
     fields = issue["fields"]
+    category = fields["status"]["statusCategory"]["key"]
     return Ticket(
         id=str(issue["key"]),
         title=str(fields.get("summary", "")),
-        is_open=fields["status"]["statusCategory"]["key"] != "done",
+        is_open=category != "done",
+        is_touched=category != "new",
     )
 
 

@@ -120,7 +120,9 @@ class SlackChat:
     def __init__(self, account: SlackAccount) -> None:
         self._account = account
 
-    def post(self, place: str, story: Story, key: str, thread: str | None = None) -> str:
+    def post(
+        self, place: str, story: Story, key: str, thread: str | None = None, aloud: bool = False
+    ) -> str:
         """Post a message; the key travels in its metadata."""
         root = PostedMessage.parse(thread) if thread else None
         content = slack_message(story)
@@ -130,6 +132,7 @@ class SlackChat:
                 text=content.text,
                 blocks=list(content.blocks),
                 thread_ts=root.ts if root else None,
+                reply_broadcast=True if root and aloud else None,
                 metadata=_metadata(key),
                 unfurl_links=False,
                 unfurl_media=False,

@@ -21,6 +21,8 @@ class Story:
     links: tuple[tuple[str, str], ...] = ()
     """Labels and http(s) addresses."""
     footer: str = ""
+    calls: tuple[str, ...] = ()
+    """Who is to be called by name, as the team file names them in this system. A chat alone does so."""
 
 
 def ever_shorter(told: Story, longest: int, most: int) -> Iterator[Story]:

@@ -74,6 +74,8 @@ class Ticket:
     """Names it among all of the account's tickets: `RISK-12`, `acme/models#12`."""
     title: str
     is_open: bool
+    is_touched: bool = False
+    """Somebody has taken it up: moved it on, or, where there are no statuses, taken it over or answered."""
 
 
 class Tracker(Protocol):

@@ -6,6 +6,7 @@ notifications, is parsed, and there `&`, `<` and `>` are escaped.
 """
 
 import json
+import re
 from typing import Any
 
 from lastmile.clients.story import Story, cut, ever_shorter, one_line
@@ -18,6 +19,9 @@ LARGEST_BLOCKS = 13_000
 LONGEST_TEXT = 600
 """Ours, as `MOST_FACTS` is: a message is for reading. The facts in full are in the ticket and the ledger."""
 MOST_FACTS = 20
+
+MEMBER = re.compile(r"[UW][A-Z0-9]+")
+"""A member's id. Slack refuses a whole message for anything else in its place."""
 
 
 class SlackMessage(Strict):
@@ -54,7 +58,10 @@ def _blocks(told: Story) -> tuple[dict[str, Any], ...]:
 
 
 def _opening(told: Story) -> dict[str, Any]:
-    parts = [_text(told.headline or "-", bold=True)]
+    parts: list[dict[str, Any]] = [
+        {"type": "user", "user_id": person} for person in told.calls if MEMBER.fullmatch(person)
+    ]
+    parts += [_text((" " if parts else "") + (told.headline or "-"), bold=True)]
     if told.impact:
         parts.append(_text("\n" + told.impact))
     return _section(parts)
