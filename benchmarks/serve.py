@@ -51,7 +51,7 @@ def write_bundle(folder: Path) -> Path:
     cleaning = Cleaning(
         Schema(columns), (ContractStep(), FillStep(dict.fromkeys(list(record())[:5], 1.0)))
     )
-    encoding = Encoding((14.0,) * COLUMNS, (3.5,) * COLUMNS, ())
+    encoding = Encoding((14.0,) * COLUMNS, (3.5,) * COLUMNS, (), ())
     signature = Signature.of("bench", "binary", cleaning.schema, ("benign", "malignant"))
     random = np.random.default_rng(0)
     nodes, weights, last = [], [], "x"

@@ -66,7 +66,7 @@ def write_work(case: Case, folder: Path) -> None:
     )  # fmt: skip
     Work(
         pipeline="bench", task="binary", train=train, width=case.columns, outputs=1,
-        target_mean=0.0, target_scale=1.0, store_url=f"file://{folder / 'store'}",
+        store_url=f"file://{folder / 'store'}",
         cache=folder / "cache", checkpoints="checkpoints", checkpoint_seconds=1e9,
         barrier_seconds=60,
     ).write(folder, split(case.rows), split(case.rows // 5))  # fmt: skip

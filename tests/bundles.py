@@ -42,7 +42,8 @@ def write_bundle(
     """
     cleaning = Cleaning(Schema(columns), steps)
     numbers = len(cleaning.schema.numeric) + len(cleaning.flags)
-    encoding = Encoding((0.0,) * numbers, (1.0,) * numbers, vocabularies)
+    shares = tuple((1 / len(words),) * len(words) for words in vocabularies)
+    encoding = Encoding((0.0,) * numbers, (1.0,) * numbers, vocabularies, shares)
     signature = Signature.of(name, task, cleaning.schema, classes)
     width = width or encoding.width
     if weights is None:

@@ -1,5 +1,6 @@
 """The one predictor: evaluation, golden predictions, smoke test and server all answer through it."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from lastmile.features.schema import Batch
 from lastmile.features.transform import Transform
 
 Content = TypeVar("Content")
+Scores = npt.NDArray[np.floating[Any]]
 
 MODEL, TRANSFORM, SIGNATURE = "model.onnx", "transform.json", "signature.json"
 
@@ -42,8 +44,13 @@ class Predictor:
         predictor._refuse_mismatch(folder)
         return predictor
 
-    def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run the model on encoded records: (rows, width) to (rows, outputs)."""
+    def scores(self, features: npt.NDArray[np.float32]) -> Scores:
+        """Score encoded records: probabilities, or the target in its own unit; (rows, outputs)."""
+        outputs = self.outputs(features)
+        return self.transform.target(outputs) if self.signature.task == "regression" else outputs
+
+    def outputs(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Run the model itself on encoded records: (rows, width) to (rows, outputs)."""
         input_name, output_names = self._names
         result: npt.NDArray[np.float32] = self.session.run(output_names, {input_name: features})[0]
         return result.reshape(len(features), -1)
@@ -52,7 +59,7 @@ class Predictor:
     def _names(self) -> tuple[str, list[str]]:
         return self.session.get_inputs()[0].name, [self.session.get_outputs()[0].name]
 
-    def score_batch(self, batch: Batch) -> npt.NDArray[np.float32]:
+    def score_batch(self, batch: Batch) -> Scores:
         """Clean, encode and run parsed records.
 
         Raises:
@@ -68,8 +75,8 @@ class Predictor:
         """
         return self.answers(self.scores(self.transform(records)))
 
-    def answers(self, scores: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
-        """Turn the model's outputs into answers."""
+    def answers(self, scores: Scores) -> list[dict[str, Any]]:
+        """Turn scores into answers."""
         signature, classes = self.signature, self.signature.classes
         values = scores.tolist()
         if signature.task == "regression" or classes is None:
@@ -124,6 +131,7 @@ def _unusable(folder: Path, reason: str) -> ArtefactError:
 
 
 def _open_session(content: bytes, threads: int) -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would call home
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

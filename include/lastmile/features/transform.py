@@ -51,30 +51,39 @@ class Cleaning:
 class Encoding:
     """From a cleaned batch to the model's input: numbers standardised, categories one-hot.
 
-    A category that training never saw goes to its column's last position, "other".
+    What training never saw must not meet weights that were never trained: a number that was constant
+    there is always 0, and an unknown category is the average of the known ones.
     """
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
-    """Standard deviations, 1 for a constant or a flag; as many as the batch has numbers."""
+    """Standard deviations, 1 for a flag, 0 for what was constant; as many as the batch has numbers."""
     vocabularies: tuple[tuple[str, ...], ...]
     """Per category column its known values, sorted."""
+    shares: tuple[tuple[float, ...], ...]
+    """How often each known value occurs; they sum to 1."""
 
     @cached_property
     def width(self) -> int:
         """How many values the model reads per record."""
-        return len(self.mean) + sum(len(words) + 1 for words in self.vocabularies)
+        return len(self.mean) + sum(len(words) for words in self.vocabularies)
 
     @cached_property
     def _arrays(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        return np.array(self.mean, dtype=np.float64), np.array(self.scale, dtype=np.float64)
+        """Return the means and the factors that standardise."""
+        scale = np.array(self.scale, dtype=np.float64)
+        factor = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+        return np.array(self.mean, dtype=np.float64), factor
 
     @cached_property
-    def _lookups(self) -> tuple[tuple[int, int, dict[str, int]], ...]:
+    def _codes(self) -> tuple[tuple[slice, npt.NDArray[np.float32], dict[str, int], int], ...]:
+        """Return per category column its place, a row to write for each code, and the codes."""
         found, start = [], len(self.mean)
-        for words in self.vocabularies:
-            found.append((start, len(words), {word: i for i, word in enumerate(words)}))
-            start += len(words) + 1
+        for words, shares in zip(self.vocabularies, self.shares, strict=True):
+            rows = np.vstack([np.eye(len(words)), [shares]]).astype(np.float32)
+            place = slice(start, start + len(words))
+            found.append((place, rows, {word: i for i, word in enumerate(words)}, len(words)))
+            start += len(words)
         return tuple(found)
 
     def __call__(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -82,17 +91,16 @@ class Encoding:
 
         Missing numbers stay NaN; a number too far out for float32 becomes infinite.
         """
-        mean, scale = self._arrays
+        mean, factor = self._arrays
         with np.errstate(over="ignore", invalid="ignore"):
-            numbers = ((batch.numbers - mean) / scale).astype(np.float32)
+            numbers = ((batch.numbers - mean) * factor).astype(np.float32)
         if not self.vocabularies:
             return numbers
-        encoded = np.zeros((len(batch), self.width), dtype=np.float32)
+        encoded = np.empty((len(batch), self.width), dtype=np.float32)
         encoded[:, : len(mean)] = numbers
-        rows = np.arange(len(batch))
-        for index, (start, other, lookup) in enumerate(self._lookups):
-            codes = [lookup.get(text, other) for text in batch.texts[:, index].tolist()]
-            encoded[rows, start + np.array(codes, dtype=np.intp)] = 1.0
+        for index, (place, rows, code_of, unknown) in enumerate(self._codes):
+            codes = [code_of.get(text, unknown) for text in batch.texts[:, index].tolist()]
+            encoded[:, place] = rows[codes]
         return encoded
 
     @classmethod
@@ -105,19 +113,45 @@ class Encoding:
         """
         mean = batch.numbers.mean(axis=0)
         scale = batch.numbers.std(axis=0)
-        scale[scale < 1e-12 * np.maximum(1.0, np.abs(mean))] = 1.0
+        is_constant = scale < 1e-12 * np.maximum(1.0, np.abs(mean))
         if flags:
             mean[-flags:], scale[-flags:] = 0.0, 1.0
-        words = [tuple(sorted(set(batch.texts[:, i]))) for i in range(batch.texts.shape[1])]
-        return cls(tuple(mean.tolist()), tuple(scale.tolist()), tuple(words))
+        scale[is_constant] = 0.0
+        counts = [
+            np.unique(batch.texts[:, i].astype(str), return_counts=True)
+            for i in range(batch.texts.shape[1])
+        ]
+        return cls(
+            tuple(mean.tolist()),
+            tuple(scale.tolist()),
+            tuple(tuple(words.tolist()) for words, _ in counts),
+            tuple(tuple((count / count.sum()).tolist()) for _, count in counts),
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Mean and standard deviation of a regression's target in the training split; else 0 and 1.
+
+    The model answers in this unit, in float32; the answer itself is float64, so that a target of 1e9
+    keeps its last digits.
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __call__(self, outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return what the model says, in the target's own unit."""
+        return outputs.astype(np.float64) * self.scale + self.mean
 
 
 @dataclass(frozen=True)
 class Transform:
-    """All that lies between a record and the model's input tensor."""
+    """All that lies between a record and the model's input, and between its output and the answer."""
 
     cleaning: Cleaning
     encoding: Encoding
+    target: Target = Target()
 
     def __post_init__(self) -> None:
         numbers = len(self.schema.numeric) + len(self.cleaning.flags)
@@ -136,6 +170,16 @@ class Transform:
     def schema(self) -> Schema:
         """The input columns."""
         return self.cleaning.schema
+
+    @property
+    def constant_columns(self) -> tuple[str, ...]:
+        """The columns that never varied in training, so that the model does not read them."""
+        numbers = zip(self.schema.numeric, self.encoding.scale, strict=False)  # then come the flags
+        words = zip(self.schema.textual, self.encoding.vocabularies, strict=True)
+        return (
+            *(column.name for column, scale in numbers if scale == 0),
+            *(column.name for column, known in words if len(known) < 2),
+        )
 
     def __call__(self, records: Sequence[Any]) -> npt.NDArray[np.float32]:
         """Turn records into the model's input, (rows, width), float32.
@@ -181,6 +225,7 @@ class Transform:
                 "format": FORMAT,
                 **cleaning_to_json(self.cleaning),
                 "encoding": asdict(self.encoding),
+                "target": asdict(self.target),
             },
             indent=1,
         )
@@ -203,10 +248,12 @@ class Transform:
                 tuple(map(float, encoding["mean"])),
                 tuple(map(float, encoding["scale"])),
                 tuple(tuple(words) for words in encoding["vocabularies"]),
+                tuple(tuple(map(float, shares)) for shares in encoding["shares"]),
             )
+            target = Target(float(value["target"]["mean"]), float(value["target"]["scale"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"the transform's encoding does not fit: {error!r}") from error
-        return cls(cleaning, fitted)
+        return cls(cleaning, fitted, target)
 
 
 def cleaning_to_json(cleaning: Cleaning) -> dict[str, Any]:

@@ -85,8 +85,6 @@ def serve(settings: ServerSettings) -> None:
     with _folder_of_figures() as folder:
         if settings.workers > 1:
             share_figures(folder)
-        # ONNX Runtime would report to its maker, from a thread that its import starts.
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         # Imported before the workers are forked, which then start in no time and share the memory. Not so
         # ONNX Runtime: a fork has the state of its threads without the threads, and a worker that waits
         # for one at its end dies of SIGABRT, or waits for ever.

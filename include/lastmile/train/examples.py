@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lastmile.artefacts.dataset import Dataset, Split, SplitName, read_dataset, read_split
 from lastmile.errors import DataError
 from lastmile.features.schema import Batch, RecordError, Schema
-from lastmile.features.transform import Cleaning, Encoding, Transform
+from lastmile.features.transform import Cleaning, Encoding, Target, Transform
 
 if TYPE_CHECKING:
     from lastmile.pipeline.train import Train
@@ -35,20 +35,11 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Target:
-    """Mean and standard deviation of a regression's target in the training split; else 0 and 1."""
-
-    mean: float = 0.0
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
 class Prepared:
     """All that training reads of a dataset."""
 
     dataset: Dataset
     transform: Transform
-    target: Target
     train: Examples
     validation: Examples
 
@@ -79,8 +70,7 @@ def prepare_examples(folder: Path, train: "Train") -> Prepared:
 
     return Prepared(
         dataset,
-        Transform(cleaning, encoding),
-        target,
+        Transform(cleaning, encoding, target),
         encode("train", row_weights(dataset, raw["train"], train)),
         encode("validation", np.ones(len(raw["validation"]), dtype=np.float32)),
     )

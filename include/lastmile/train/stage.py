@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lastmile.bundle.predictor import SIGNATURE, TRANSFORM
+from lastmile.bundle.signature import Signature
 from lastmile.errors import PermanentError, SettingsError
 from lastmile.pipeline.base import Strict
 from lastmile.run import Context, Produced, StageName, code_digest
 from lastmile.store import ArtefactRef, Store, digest_of
 from lastmile.train.examples import Prepared, prepare_examples
 from lastmile.train.gang.supervisor import Outcome, Supervisor
-from lastmile.train.signature import make_signature
 from lastmile.train.tracking import log_training
 from lastmile.train.work import BUNDLE, TRAINING, Work
 
@@ -86,6 +86,8 @@ class Stage:
         dataset = context.store.open_artefact(context.record(StageName.PREPARE).artefact)
         prepared = prepare_examples(dataset, context.pipeline.train)
         write_work(context, prepared, folder, work)
+        if ignored := prepared.transform.constant_columns:
+            log.warning("Of no use, for they never vary in training: %s.", ", ".join(ignored))
         log.info("Training on %d rows of %d values, validating on %d, with %d %s.",
                  len(prepared.train), prepared.train.features.shape[1], len(prepared.validation),
                  context.workers, "worker" if context.workers == 1 else "workers")  # fmt: skip
@@ -127,15 +129,19 @@ def write_work(context: Context, prepared: Prepared, folder: str, work: Path) ->
         train=pipeline.train,
         width=prepared.transform.encoding.width,
         outputs=len(dataset.classes or ()) if pipeline.task == "multiclass" else 1,
-        target_mean=prepared.target.mean,
-        target_scale=prepared.target.scale,
         store_url=context.store.url,
         cache=settings.home_path / "cache",
         checkpoints=folder,
         checkpoint_seconds=settings.checkpoint_seconds,
         barrier_seconds=settings.barrier_seconds,
     ).write(work, prepared.train, prepared.validation)
-    signature = make_signature(dataset, prepared.transform.schema, pipeline.gate.decision_threshold)
+    signature = Signature.of(
+        dataset.pipeline,
+        dataset.task,
+        prepared.transform.schema,
+        dataset.classes,
+        pipeline.gate.decision_threshold,
+    )
     (work / BUNDLE / TRANSFORM).write_text(prepared.transform.to_json())
     (work / BUNDLE / SIGNATURE).write_text(signature.to_json())
 

@@ -36,8 +36,9 @@ def log_training(context: Context, account: dict[str, Any], bundle: Path) -> str
                 context.pipeline.train.model_dump(mode="json"),
                 account["curves"],
                 {
-                    name: float(account[name])
-                    for name in ("validation_loss", "epochs", "best_epoch")
+                    "best_validation_loss": float(account["validation_loss"]),
+                    "best_epoch": float(account["best_epoch"]),
+                    "epochs": float(account["epochs"]),
                 },
                 bundle,
             )

@@ -28,9 +28,6 @@ class Work(Strict):
     """Values per record."""
     outputs: int
     """Outputs of the model."""
-    target_mean: float
-    target_scale: float
-    """A regression's target is trained as (target - mean) / scale."""
     store_url: str
     cache: Path
     checkpoints: str

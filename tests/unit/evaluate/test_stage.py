@@ -250,7 +250,7 @@ def test_a_champion_that_reads_fewer_columns_is_compared(
 ) -> None:
     prepare(columns=(X, COLOUR))
     _serve(context, train("champion", weights=np.array([[1.0]])))
-    train(columns=(X, COLOUR), vocabularies=(("blue",),), weights=np.array([[2.0], [0], [0]]))
+    train(columns=(X, COLOUR), vocabularies=(("blue",),), weights=np.array([[2.0], [0]]))
     assert _verdict(context)[0].decision is Decision.PROMOTE
 
 

@@ -25,7 +25,7 @@ def prepare(folder: Path, columns: dict[str, Any], labels: list[float], **parts:
 def test_rows_are_encoded_with_what_the_training_split_says(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, *two_moons())
     assert prepared.train.features.dtype == np.float32
-    assert prepared.train.features.shape == (420, 5)
+    assert prepared.train.features.shape == (420, 4)
     assert len(prepared.validation) == 90
     np.testing.assert_allclose(prepared.train.features[:, :2].mean(axis=0), 0, atol=1e-6)
     assert set(prepared.train.labels[:, 0]) == {0.0, 1.0}
@@ -97,7 +97,8 @@ def test_a_target_is_standardised_by_the_training_split(tmp_path: Path) -> None:
     assert prepared.train.labels.mean() == pytest.approx(0, abs=1e-6)
     assert prepared.train.labels.std() == pytest.approx(1)
     first = labels[14]  # the first row of validation
-    expected = (first - prepared.target.mean) / prepared.target.scale
+    target = prepared.transform.target
+    expected = (first - target.mean) / target.scale
     assert prepared.validation.labels[0, 0] == pytest.approx(expected)
 
 

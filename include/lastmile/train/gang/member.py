@@ -167,11 +167,10 @@ def _finish(work: Work, folder: Path, trainer: Trainer, validation: "Examples") 
     # Built anew: the trained one's variables belong to the strategy, which the export cannot read.
     plain = work.train.model.build(work.width, work.outputs, work.train.seed, Place())
     plain.set_weights(trainer.loop.model.get_weights())
-    model = answering(plain, work.task, work.target_mean, work.target_scale)
+    model = answering(plain, work.task)
     model(validation.features[:1])  # Keras exports only what was called once
     export_model(model, folder)
-    unit = work.target_scale if work.task == "regression" else 1.0
-    difference = check_bundle(model, folder, validation.features, unit)
+    difference = check_bundle(model, folder, validation.features)
     log.info("The bundle answers as Keras does, to %.1g.", difference)
     progress = trainer.progress
     account = {

@@ -21,13 +21,11 @@ def losses_of(task: str, labels: Any, outputs: Any) -> Any:
     return tf.square(outputs - labels)[:, 0]
 
 
-def answering(model: Any, task: str, mean: float, scale: float) -> Any:
-    """Return the model with its answers as output: probabilities, or the target in its own unit."""
+def answering(model: Any, task: str) -> Any:
+    """Return the model with its answers as output: probabilities, or the standardised target."""
     import keras
 
-    layer = {
-        "binary": lambda: keras.layers.Activation("sigmoid", name="scores"),
-        "multiclass": lambda: keras.layers.Activation("softmax", name="scores"),
-        "regression": lambda: keras.layers.Rescaling(scale, mean, name="scores"),
-    }[task]()
-    return keras.Model(model.input, layer(model.output))
+    if task == "regression":
+        return model
+    activation = {"binary": "sigmoid", "multiclass": "softmax"}[task]
+    return keras.Model(model.input, keras.layers.Activation(activation)(model.output))

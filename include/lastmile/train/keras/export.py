@@ -40,30 +40,27 @@ def export_model(model: Any, folder: Path) -> None:
     (folder / MODEL).write_bytes(content)
 
 
-def check_bundle(
-    model: Any, folder: Path, features: npt.NDArray[np.float32], unit: float = 1.0
-) -> float:
-    """Compare the bundle's answers with Keras' on encoded rows; return the greatest difference.
+def check_bundle(model: Any, folder: Path, features: npt.NDArray[np.float32]) -> float:
+    """Compare the bundle's outputs with Keras' on encoded rows; return the greatest difference.
 
     Args:
         model: The Keras model that was exported.
         folder: The whole bundle; it is loaded by the predictor that evaluation and server use.
         features: (rows, width); a sample of them is taken.
-        unit: What counts as 1: the target's standard deviation for a regression.
 
     Raises:
-        TrainingError: They differ by more than 1e-5 of the unit, or of the answer if that is greater.
+        TrainingError: They differ by more than 1e-5, or 1e-5 of the output if that is greater than 1.
     """
     sample = features[:: max(1, len(features) // SAMPLE_ROWS)][:SAMPLE_ROWS]
     expected = np.asarray(model(sample, training=False), dtype=np.float64)
-    answered = Predictor.load(folder).scores(sample).astype(np.float64)
+    answered = Predictor.load(folder).outputs(sample).astype(np.float64)
     if expected.shape != answered.shape or not np.isfinite(answered).all():
         raise TrainingError(
             f"The exported model answers {answered.shape} where Keras answers {expected.shape}, "
             "or not with numbers.",
             "This is a fault of the export; please report it with the pipeline file.",
         )
-    allowed = TOLERANCE * np.maximum(unit, np.abs(expected))
+    allowed = TOLERANCE * np.maximum(1.0, np.abs(expected))
     difference = np.abs(answered - expected)
     if (difference > allowed).any():
         raise TrainingError(
