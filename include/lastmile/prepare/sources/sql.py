@@ -2,13 +2,16 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from lastmile.errors import DataError, LastmileError, ServiceUnavailableError, SettingsError
 from lastmile.pipeline.base import Strict
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-    from sqlalchemy import URL
+    from collections.abc import Sequence
+
+    from pandas import DataFrame, Series
+    from sqlalchemy import URL, Connection
 
     from lastmile.prepare.sources.acquired import Acquired, Place
 
@@ -22,8 +25,9 @@ class SqlSource(Strict):
     connection: str
     """The connection's name; its URL is a setting of the environment, never of this file."""
     query: str
-    """One SELECT. Name the columns, so that a new one in the table changes nothing, and give an ORDER
-    BY: rows in another order are other data."""
+    """One SELECT, sent as it stands. Name the columns, so that a new one in the table changes nothing,
+    and give an ORDER BY: rows in another order are other data. It can change nothing: SQLite is opened
+    for reading, PostgreSQL and MySQL read only, elsewhere nothing is committed."""
 
     def acquire(self, place: "Place") -> "Acquired":
         """Read the rows; their digest can be had in no other way."""
@@ -42,7 +46,6 @@ class SqlSource(Strict):
             ServiceUnavailableError: The database does not answer.
             SettingsError: There is no such connection, or its URL cannot be used.
         """
-        import pandas as pd
         import sqlalchemy as sa
         from sqlalchemy import exc
 
@@ -54,11 +57,13 @@ class SqlSource(Strict):
         except (exc.ArgumentError, ImportError) as error:
             raise self._unusable(str(error)) from error
         try:
-            with engine.connect() as connection:  # never commits: whatever the query did is undone
-                result = connection.execute(sa.text(self.query))
-                names = list(result.keys())
-                frame = pd.DataFrame.from_records(result.fetchall(), columns=names)
-        except exc.DBAPIError as error:
+            with engine.connect() as connection:  # never commits
+                _make_read_only(connection)
+                # Past SQLAlchemy and the driver: a colon or a percent sign is part of the query.
+                plain = connection.execution_options(no_parameters=True)
+                result = plain.exec_driver_sql(self.query)
+                frame = _table(list(result.keys()), result.fetchall())
+        except exc.StatementError as error:
             raise self._failure(place.source, error, url) from error
         except exc.ResourceClosedError as error:
             raise DataError(
@@ -77,14 +82,18 @@ class SqlSource(Strict):
         except sa.exc.ArgumentError as error:
             raise self._unusable("it is no SQLAlchemy URL") from error
         database = url.database
-        if url.get_backend_name() == "sqlite" and database and not database.startswith(":"):
+        if url.get_backend_name() != "sqlite" or not database or database.startswith(":"):
+            return url
+        if not database.startswith("file:"):
             path = Path(database)
-            if not path.is_file():  # SQLite would make an empty one
+            if not path.is_file():
                 raise DataError(
                     f"Connection {self.connection!r}: there is no database file {path}.",
                     "Write the data first, or correct the connection's URL.",
                 )
-        return url
+            database = f"file:{quote(str(path))}"
+        # Python's driver commits before a DROP TABLE: what must not change is not opened for writing.
+        return url.set(database=database, query={**url.query, "mode": "ro", "uri": "true"})
 
     def _unusable(self, why: str) -> LastmileError:
         return SettingsError(
@@ -111,3 +120,30 @@ class SqlSource(Strict):
             f"Source {source!r}: database {self.connection!r} refuses the query: {message}",
             "Correct `query`, or grant the right to read.",
         )
+
+
+def _make_read_only(connection: "Connection") -> None:
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execution_options(postgresql_readonly=True)
+    elif dialect in ("mysql", "mariadb"):  # where a DROP TABLE commits by itself
+        connection.exec_driver_sql("set session transaction read only")
+
+
+def _table(names: list[str], rows: "Sequence[Sequence[Any]]") -> "DataFrame":
+    """Return the rows as a frame in which every value is what the database gave.
+
+    pandas would infer a whole column at once: whole numbers with one NULL, or one fraction, among them
+    become float64, and from 2^53 on different keys are then the same key.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=range(len(names)), dtype="object")
+    columns = [frame[at] if _would_widen(frame[at]) else frame[at].infer_objects() for at in frame]
+    table = pd.concat(columns, axis="columns") if columns else frame
+    return table.set_axis(names, axis="columns")
+
+
+def _would_widen(values: "Series[Any]") -> bool:
+    kinds = set(map(type, values))
+    return int in kinds and len(kinds) > 1

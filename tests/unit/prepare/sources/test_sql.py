@@ -1,4 +1,5 @@
 import logging
+import sqlite3
 
 import pandas as pd
 import pytest
@@ -6,6 +7,7 @@ import sqlalchemy as sa
 
 from lastmile.errors import DataError, ServiceUnavailableError, SettingsError
 from lastmile.prepare.sources.sql import SqlSource
+from postgres import make_database, postgres_server  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -60,10 +62,83 @@ def test_a_wrong_query_is_refused(url, place, query, message):
         source(query).read(place)
 
 
-def test_a_query_that_writes_changes_nothing(url, place):
-    with pytest.raises(DataError, match="no SELECT"):
-        source("delete from t").read(place)
+WRITES = ["delete from t", "drop table t", "insert into t (id, w) values (3, 'c') returning id"]
+
+
+@pytest.mark.parametrize("query", WRITES)
+def test_a_query_that_writes_changes_nothing(url, place, query):
+    with pytest.raises(DataError, match="refuses the query: attempt to write a readonly database"):
+        source(query).read(place)
     assert len(source().read(place)) == 2
+
+
+def test_a_statement_without_rows_is_no_select(url, place):
+    with pytest.raises(DataError, match="gives no rows, it is no SELECT"):
+        source("-- later").read(place)
+
+
+@pytest.mark.parametrize("text", [":foo", "100%", "%s", "?"])
+def test_the_query_is_sent_as_it_stands(url, place, text):
+    assert source(f"select id from t where w <> '{text}' order by id").read(place)[
+        "id"
+    ].tolist() == [1, 2]
+
+
+def test_a_parameter_that_nobody_gives_is_refused(url, place):
+    with pytest.raises(DataError, match="refuses the query: Incorrect number of bindings"):
+        source("select id from t where w = :foo").read(place)
+
+
+def test_whole_numbers_beside_a_null_stay_what_they_are(url, place):
+    """As float64, which pandas infers, both would be 9007199254740992."""
+    frame = source(
+        "select 9007199254740992 as k union all select 9007199254740993 union all select null"
+    ).read(place)
+    assert frame["k"].tolist()[:2] == ["9007199254740992", "9007199254740993"]
+    assert frame["k"].isna().tolist() == [False, False, True]
+
+
+def test_whole_numbers_beside_fractions_stay_what_they_are(url, place):
+    frame = source("select 9007199254740993 as k union all select 1.5").read(place)
+    assert frame["k"].tolist() == ["9007199254740993", "1.5"]
+
+
+def test_a_database_file_with_signs_of_a_url_in_its_name(place, monkeypatch, tmp_path):
+    path = tmp_path / "a b?%23.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table t as select 7 as id")
+    connection.close()
+    url = sa.URL.create("sqlite", database=str(path)).render_as_string()
+    monkeypatch.setenv("LASTMILE_CONNECTION_DB", url)
+    assert source().read(place)["id"].tolist() == [7]
+
+
+def test_a_database_given_as_a_file_uri_is_opened_for_reading(url, place, monkeypatch):
+    path = sa.make_url(url).database
+    monkeypatch.setenv("LASTMILE_CONNECTION_DB", f"sqlite:///file:{path}?uri=true&mode=rw")
+    with pytest.raises(DataError, match="readonly"):
+        source("drop table t").read(place)
+    assert len(source().read(place)) == 2
+
+
+@pytest.fixture
+def postgres(postgres_server, monkeypatch):  # noqa: F811 - the fixture
+    url = make_database(postgres_server, "raw_rows")
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.exec_driver_sql("create table t (id bigint, w text)")
+        connection.exec_driver_sql(
+            "insert into t values (9007199254740993, '100%%'), (null, ':foo')"
+        )
+    monkeypatch.setenv("LASTMILE_CONNECTION_DB", url)
+
+
+def test_over_a_real_postgresql(postgres, place):
+    for query in WRITES:
+        with pytest.raises(DataError, match="in a read-only transaction"):
+            source(query).read(place)
+    frame = source("select id, w from t where w like '%0%' or w = ':foo' order by id").read(place)
+    assert frame["id"].tolist()[0] == "9007199254740993"
+    assert frame["w"].tolist() == ["100%", ":foo"]
 
 
 def test_a_missing_database_file_is_not_made(place, monkeypatch, tmp_path):
