@@ -18,7 +18,8 @@ class CsvSource(Strict):
     """Read CSV files that share a header."""
 
     path: str
-    """A file or a glob, relative to the checkout. `.gz`, `.bz2`, `.xz` and `.zst` are unpacked."""
+    """A file or a glob, relative to the checkout. `.gz`, `.bz2`, `.xz`, `.zst` and `.zip` (of one file)
+    are unpacked."""
     encoding: str = "utf-8"
     """The files' encoding."""
     delimiter: str = Field(default=",", pattern=r"^[\t !#-~]$")

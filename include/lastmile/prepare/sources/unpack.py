@@ -7,6 +7,8 @@ import gzip
 import lzma
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,7 @@ CHUNK_BYTES = 1 << 20
 MAX_RATIO = 1000
 """A file that grows more than this when unpacked is a bomb (deflate's own limit is 1032)."""
 RATIO_FROM_BYTES = 1 << 28
+MOST_SHOWN = 5
 
 Opener = Callable[[Path], IO[bytes]]
 
@@ -39,9 +42,30 @@ def _open_xz(path: Path) -> Any:
     return lzma.open(path, "rb")
 
 
+def _open_zip(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    # macOS packs a file's attributes beside it.
+    members = [m for m in archive.infolist()
+               if not m.is_dir() and not m.filename.startswith("__MACOSX/")]  # fmt: skip
+    if len(members) != 1:
+        names = ", ".join(m.filename for m in members[:MOST_SHOWN]) or "nothing"
+        more = f" and {len(members) - MOST_SHOWN} more" if len(members) > MOST_SHOWN else ""
+        raise DataError(
+            f"{path}: {len(members)} files are packed in it ({names}{more}), where one is read.",
+            "Pack each CSV file by itself, and read several by a glob.",
+        )
+    return archive.open(members[0])
+
+
 OPENERS: dict[str, Opener] = {
-    ".gz": _open_gz, ".bz2": _open_bz2, ".xz": _open_xz, ".zst": _open_zst,
+    ".gz": _open_gz, ".bz2": _open_bz2, ".xz": _open_xz, ".zst": _open_zst, ".zip": _open_zip,
 }  # fmt: skip
+"""By the suffix in lower case."""
+UNREADABLE = (
+    OSError, EOFError, lzma.LZMAError, zlib.error,
+    zipfile.BadZipFile, NotImplementedError, RuntimeError,  # a method or a password, of zip
+)  # fmt: skip
+"""What the openers and their streams raise for a file that is not what its suffix says."""
 
 
 def as_plain_utf8(file: Path, encoding: str, scratch: Path) -> Path:
@@ -57,7 +81,7 @@ def as_plain_utf8(file: Path, encoding: str, scratch: Path) -> Path:
             f"{file}: there is no encoding called {encoding!r}.",
             "Name one that Python knows, such as utf-8, latin-1 or cp1252.",
         ) from None
-    opener = OPENERS.get(file.suffix)
+    opener = OPENERS.get(file.suffix.lower())
     plain = file if opener is None else _unpack(file, opener, scratch)
     if codec in ("utf-8", "ascii"):
         return plain
@@ -90,7 +114,7 @@ def _unpack(file: Path, opener: Opener, scratch: Path) -> Path:
                         f"{file}: unpacks to more than {MAX_RATIO} times its size.",
                         "No table packs that well; look at what wrote it.",
                     )
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's fault, not the file's
         raise DataError(

@@ -1,6 +1,9 @@
 import bz2
 import gzip
+import io
 import lzma
+import zipfile
+from collections.abc import Callable
 
 import pandas as pd
 import pyarrow as pa
@@ -9,12 +12,27 @@ import pytest
 from lastmile.errors import BusyError, DataError
 from lastmile.prepare.sources.csv import CsvSource
 
+DAMAGED = bytearray(gzip.compress(bytes(range(256)) * 4))
+DAMAGED[12:20] = bytes(8)
 TEXT = "id,name\n1,Zo\u00eb\n2,\n"
 EXPECTED = pd.DataFrame({"id": ["1", "2"], "name": ["Zo\u00eb", None]}, dtype="str")
 
 
 def zst(content: bytes) -> bytes:
     return pa.Codec("zstd").compress(content, asbytes=True)
+
+
+def packed(*names: str) -> Callable[[bytes], bytes]:
+    """Return what packs a content into a zip archive, under each of the names."""
+
+    def pack(content: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, content)
+        return file.getvalue()
+
+    return pack
 
 
 def test_every_value_is_text_and_an_empty_field_is_missing(place, tmp_path):
@@ -32,7 +50,14 @@ def test_what_stands_for_missing_can_be_told_and_nothing_else_does(place, tmp_pa
 
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zst", zst)],
+    [
+        ("gz", gzip.compress),
+        ("GZ", gzip.compress),
+        ("bz2", bz2.compress),
+        ("xz", lzma.compress),
+        ("zst", zst),
+        ("zip", packed("folder/", "folder/t.csv", "__MACOSX/folder/._t.csv")),
+    ],
 )
 def test_compressed_files_are_unpacked_and_the_copy_goes(place, tmp_path, suffix, compress):
     (tmp_path / f"t.csv.{suffix}").write_bytes(compress(TEXT.encode()))
@@ -79,6 +104,12 @@ def test_a_missing_file_is_named(place, path):
         pytest.param("t.csv.xz", b"no xz", "cannot be unpacked", id="no-xz"),
         pytest.param("t.csv.bz2", b"no bz2", "cannot be unpacked", id="no-bz2"),
         pytest.param("t.csv.zst", b"no zst", "cannot be unpacked", id="no-zst"),
+        pytest.param("t.csv.zip", b"no zip", "cannot be unpacked", id="no-zip"),
+        pytest.param("t.csv.gz", DAMAGED, "cannot be unpacked", id="damaged"),
+        pytest.param("t.zip", packed()(b""), r"t.zip: 0 files .*\(nothing\)", id="zip-of-none"),
+        pytest.param(
+            "t.zip", packed("a.csv", "b.csv")(b"x"), r"2 files .*\(a.csv, b.csv\)", id="zip-of-two"
+        ),
     ],
 )
 def test_a_broken_archive_is_refused(place, tmp_path, name, content, message):
