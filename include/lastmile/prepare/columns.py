@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastmile.errors import DataError
 from lastmile.pipeline.data import ColumnRules, Data
-from lastmile.prepare.sources.acquired import canonical_text
+from lastmile.prepare.sources.acquired import canonical_text, with_gaps
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -23,8 +23,11 @@ MIN_SHARE_OF_TYPE = 0.95
 MAX_GUESSED_CATEGORIES = 100
 """A text column of more, most of them different, is a name or a remark and no category."""
 
-TRUE = ("true", "1", "yes", "y", "t")
-FALSE = ("false", "0", "no", "n", "f")
+TRUE = ("true", "1", "1.0", "yes", "y", "t")
+"""1.0: pandas writes a boolean column with a gap so."""
+FALSE = ("false", "0", "0.0", "no", "n", "f")
+LEADING_ZERO = r"0\d"
+"""A text that starts so is a code (a postcode, an account): as a number it would lose its zeros."""
 ISO_DATE = r"\d{4}-\d{2}-\d{2}"
 
 NOT_OF_TYPE = {
@@ -57,7 +60,7 @@ def resolve_rules(data: Data, frame: "DataFrame") -> dict[str, ColumnRules]:
         found = "; ".join(f"{name} (there is {near[name][0]})" if near[name] else name
                           for name in absent)  # fmt: skip
         raise DataError(
-            f"The data lacks {found}. It has {_listed(names)}.",
+            f"The data lacks {found}. It has {listed(names)}.",
             "Correct the name in `columns`, `key`, `label` or `split`, or say `required: false`.",
         )
     if data.columns:
@@ -94,7 +97,8 @@ def _guess_type(values: "Series[Any]") -> Any:
         return "integer" if (numbers % 1 == 0).all() else "number"
     text = canonical_text(known).str.strip()
     numbers = parse_numbers(text)
-    if numbers.notna().mean() >= MIN_SHARE_OF_TYPE:
+    is_code = text.str.match(LEADING_ZERO).any()
+    if numbers.notna().mean() >= MIN_SHARE_OF_TYPE and not is_code:
         return "integer" if (numbers.dropna() % 1 == 0).all() else "number"
     if text.str.lower().isin([*TRUE, *FALSE]).mean() >= MIN_SHARE_OF_TYPE:
         return "boolean"
@@ -183,27 +187,44 @@ def _timestamps(values: "Series[Any]") -> "Series[Any]":
 
 
 def sortable(values: "Series[Any]") -> "Series[Any]":
-    """Return values whose order is what a reader would expect: numbers, times, else text."""
+    """Return values whose order is what a reader would expect: numbers, or moments.
+
+    Texts must all be numbers or all ISO 8601 moments: as mere text v9 comes after v10 and 02.03.2026
+    before 2024-01-01, and the wrong row would stay without a word.
+
+    Raises:
+        DataError: One is neither, or they are of both kinds.
+    """
     import pandas as pd
 
     if not isinstance(values.dtype, pd.StringDtype):
         return values
-    known = values.notna()
-    numbers = pd.to_numeric(values.str.strip(), errors="coerce")
-    if (numbers.notna() == known).all():
-        return numbers
-    times = _timestamps(values)
-    return times if times.notna().any() else values
+    known = values.dropna().str.strip()
+    numbers = pd.to_numeric(known, errors="coerce")
+    times = _timestamps(known)
+    if numbers.notna().all():
+        return with_gaps(numbers).reindex(values.index)
+    if times.notna().all():
+        return times.reindex(values.index)
+    # Named is the first value that is not what most are.
+    kind, found = max(("a number", numbers), ("an ISO 8601 time", times),
+                      key=lambda pair: pair[1].notna().sum())  # fmt: skip
+    raise DataError(
+        f"Rows cannot be ordered by {values.name!r}: {known[found.isna()].iloc[0]!r} is not {kind}.",
+        "Write all its values as numbers, or as in 2026-01-31T08:00. Or give the column its `type` in "
+        "`columns`: then the contract sends such rows to quarantine.",
+    )
 
 
 def near_match(name: str, names: Iterable[str]) -> str:
     """Return a hint that names the closest of some names, or all of them."""
     names = list(names)
     near = difflib.get_close_matches(name, names, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"There are {_listed(names)}."
+    return f"Did you mean {near[0]!r}?" if near else f"There are {listed(names)}."
 
 
-def _listed(names: Iterable[str], most: int = 30) -> str:
+def listed(names: Iterable[str], most: int = 30) -> str:
+    """Return some names in one line, cut with a count where they are many."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -155,7 +155,11 @@ class Rows:
         return mask
 
     def order(self, name: str) -> "Series[Any]":
-        """Return a column's values for sorting."""
+        """Return a column's values for sorting.
+
+        Raises:
+            DataError: They have no order.
+        """
         return sortable(self.frame[name])
 
     def as_read(self, rows: "DataFrame") -> "DataFrame":

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lastmile.artefacts.dataset import GROUP, KEY, LABEL, SplitRule
 from lastmile.errors import DataError, PipelineFileError
 from lastmile.pipeline.data import Data, SplitSettings
-from lastmile.prepare.columns import make_typed
+from lastmile.prepare.columns import listed, make_typed
 from lastmile.prepare.rows import SPLITS, TEST, TRAIN, VALIDATION, Rows, StepReport
 from lastmile.prepare.sources.acquired import canonical_text
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MISSING = "\0"
 BETWEEN = "\x1f"
+MOST_SHOWN = 12
+"""Classes that a message names."""
 
 
 def assign_splits(rows: Rows, report: StepReport) -> None:
@@ -146,11 +148,11 @@ def check_splits(rows: Rows) -> None:
                 }
             )
             raise DataError(
-                f"Split {split} has no row of class {', '.join(absent)} ({_counts(counts)}; "
+                f"Split {split} has no row of class {listed(absent, MOST_SHOWN)} ({_counts(counts)}; "
                 f"in all: {everywhere}).",
                 f"Get more rows of it, give {split} a larger share, or take another split.seed.",
             )
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+    return listed((f"{name} {count}" for name, count in counts.items()), MOST_SHOWN)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lastmile.errors import DataError
-from lastmile.prepare.columns import parse_numbers, resolve_rules
+from lastmile.prepare.columns import make_typed, parse_numbers, resolve_rules
 
 
 @pytest.fixture
@@ -32,6 +32,8 @@ def guessed(make_data):
         (["2026-01-01", "2026-01-02T10:00", None, "2026-01-03"], "timestamp"),
         (pd.to_datetime(["2026-01-01"] * 4), "timestamp"),
         (["1"] * 39 + ["#REF!"], "integer"),
+        (["00001", "10115", "20095", None], "category"),
+        (["0", "0.5", "10", None], "number"),
     ],
 )
 def test_the_type_is_found_by_looking(guessed, values, kind):
@@ -71,3 +73,9 @@ def test_one_wrong_value_changes_no_other_number():
     beside = parse_numbers(pd.Series([*digits, "#REF!", None, "1_000", "0x10"], dtype="str"))
     assert alone.tolist() == beside.tolist()[:2000] == [float(x) for x in digits]
     assert beside[2000:].isna().all()
+
+
+def test_a_boolean_with_a_gap_as_pandas_writes_it():
+    typed = make_typed(pd.Series(["1.0", "0.0", None, "2.0"], dtype="str"), "boolean")
+    assert typed.column.tolist()[:2] == [1.0, 0.0]
+    assert typed.wrong.to_dict() == {3: "not true or false"}

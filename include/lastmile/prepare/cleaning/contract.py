@@ -47,6 +47,8 @@ def _broken(rows: "Rows") -> Iterator[tuple["Mask", str]]:
 
 def _out_of_range(rows: "Rows", name: str, rules: "ColumnRules") -> Iterator[tuple["Mask", str]]:
     """The rules of one value, in the words of `lastmile.features.schema.check_values`."""
+    from lastmile.prepare.columns import listed
+
     values = rows.value(name)
     if rules.type == "integer":
         yield (values.notna() & (values % 1 != 0)).to_numpy(), "not a whole number"
@@ -56,4 +58,4 @@ def _out_of_range(rows: "Rows", name: str, rules: "ColumnRules") -> Iterator[tup
         yield (values > rules.max).to_numpy(), f"above {rules.max:g}"
     if rules.allowed is not None:
         is_broken = values.notna() & ~values.isin(rules.allowed)
-        yield is_broken.to_numpy(), f"not one of {', '.join(rules.allowed)}"
+        yield is_broken.to_numpy(), f"not one of {listed(rules.allowed, most=40)}"

@@ -23,7 +23,8 @@ class Duplicates(Strict):
     keep: Literal["newest", "first", "last"] = "first"
     """Which of them stays; newest goes by `order_by`."""
     order_by: str | None = None
-    """The column that tells which is newest."""
+    """The column that tells which is newest: numbers, or ISO 8601 times. A row without one counts as
+    the oldest."""
 
     needs_split: ClassVar[bool] = False
 
@@ -37,6 +38,7 @@ class Duplicates(Strict):
         """Drop the rows. Values are compared as a client would send them, never as filled or clipped.
 
         Raises:
+            DataError: `order_by` holds a value that cannot be put into order.
             PipelineFileError: By key, and the pipeline has none.
         """
         report.about = f"by {self.by}, keep {self.keep}"
@@ -59,9 +61,15 @@ class Duplicates(Strict):
         keys = rows.frame[KEY]
         if self.order_by is None:
             repeated = keys.duplicated(keep="first" if self.keep == "first" else "last")
-        else:  # among equally new rows the last one stays
-            order = rows.order(self.order_by).sort_values(kind="stable", na_position="first")
-            repeated = keys.loc[order.index].duplicated(keep="last").reindex(keys.index)
+        else:
+            # Among equally new rows the last one stays. A row whose order is not of its column's type
+            # is neither old nor new: it stays for the contract, which sets it aside with the reason.
+            unread = rows.wrong.get(self.order_by)
+            known = keys if unread is None else keys.drop(unread.index.intersection(keys.index))
+            order = rows.order(self.order_by).loc[known.index]
+            order = order.sort_values(kind="stable", na_position="first")
+            repeated = known.loc[order.index].duplicated(keep="last")
+            repeated = repeated.reindex(keys.index, fill_value=False)
         return (repeated & keys.notna()).to_numpy()
 
 

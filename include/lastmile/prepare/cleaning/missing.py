@@ -51,7 +51,8 @@ class Missing(Strict):
         """Drop the rows or fill the values.
 
         Raises:
-            DataError: Nothing in the training split to fit on.
+            DataError: Nothing in the training split to fit on, or `order_by` holds a value that cannot
+                be put into order.
             PipelineFileError: The way does not fit a column's type.
         """
         columns = rows.present(self.columns)
@@ -140,6 +141,6 @@ class Missing(Strict):
 
 def _unfit(name: str, kind: str, what: str) -> PipelineFileError:
     return PipelineFileError(
-        f"Step `missing`: column {name!r} is a {kind}; {what} cannot fill it.",
+        f"Step `missing`: column {name!r} is of type {kind}; {what} cannot fill it.",
         "Take a constant of its type, `mode` for a category, `median` for a number.",
     )

@@ -1,5 +1,6 @@
 """Cleaning step `outliers`."""
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -43,6 +44,8 @@ class Outliers(Strict):
         for name in columns:
             self._check_numeric(rows, name)
             low, high = self.bounds(rows.training_values(name).to_numpy(dtype="float64"))
+            if rows.rules[name].type == "integer":  # clipped, it must still be one
+                low, high = float(math.ceil(low)), float(math.floor(high))
             if low < high:
                 bounds[name] = (low, high)
                 report.fitted[name] = [low, high]
@@ -99,5 +102,6 @@ class Outliers(Strict):
         kind = rows.rules[name].type if name in rows.rules else "text"
         if kind not in ("integer", "number"):
             raise PipelineFileError(
-                f"Step `outliers`: column {name!r} is a {kind}, not a number.", "Leave it out."
+                f"Step `outliers`: column {name!r} is of type {kind}, not integer or number.",
+                "Leave it out.",
             )

@@ -36,7 +36,7 @@ class TextNormalisation(Strict):
         for name in columns:
             if name in rows.rules and rows.rules[name].type != "category":
                 raise PipelineFileError(
-                    f"Step `text`: column {name!r} is a {rows.rules[name].type}, not a category.",
+                    f"Step `text`: column {name!r} is of type {rows.rules[name].type}, not category.",
                     "Leave it out; blanks around numbers and times are ignored anyway.",
                 )
             before = rows.frame[name]

@@ -89,6 +89,19 @@ def is_mixed(values: "Series[Any]") -> bool:
     return bool(values.dtype == object) or values.dtype.name == "category"
 
 
+def with_gaps(values: "Series[Any]") -> "Series[Any]":
+    """Return whole numbers and booleans as the type of theirs that can miss a value.
+
+    Where numpy's own type gets a gap pandas widens it to float64, in which whole numbers from 2^53 on
+    are no longer told apart; a key of two rows would become one.
+    """
+    import pandas as pd
+
+    if values.dtype.kind not in "iub":
+        return values
+    return pd.Series(pd.array(values.to_numpy()), index=values.index, name=values.name)
+
+
 def canonical_text(values: "Series[Any]") -> "Series[str]":
     """Return values as text, one spelling per value: 17, 17.0 and "17" are "17". Missing stays."""
     import pandas as pd

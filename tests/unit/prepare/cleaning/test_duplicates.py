@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastmile.errors import PipelineFileError
+from lastmile.errors import DataError, PipelineFileError
+from lastmile.prepare.cleaning.contract import ContractCheck
 from lastmile.prepare.cleaning.duplicates import Duplicates, exact_duplicates
 
 COLUMNS = {"x": {"type": "number"}}
@@ -49,12 +50,52 @@ def test_by_key(make_rows, apply, text_frame, settings, kept):
         x=["1", "2", "3", "4"],
         id=["a", "a", "b", "a"],
         version=["9", "10", "1", None],
-        day=["2026-01-02", "2026-01-10", "2025-01-01", "never"],
+        day=["2026-01-02", "2026-01-10", "2025-01-01", None],
     )
     step = {"duplicates": {"by": "key", **settings}}
     rows = make_rows(frame, columns=COLUMNS, key="id", clean=[step])
     apply(rows.data.clean[0].settings, rows)
     assert rows.frame.index.tolist() == kept
+
+
+def newest(order_by="seen"):
+    return {"duplicates": {"by": "key", "keep": "newest", "order_by": order_by}}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param(["2024-01-01", "2024-01-02", "02.03.2026"],
+                     "'02.03.2026' is not an ISO 8601 time", id="day-first"),
+        pytest.param(["v9", "v10", None], "'v9' is not", id="text"),
+        pytest.param(["9", "10", "v11"], "'v11' is not a number", id="mixed"),
+    ],
+)  # fmt: skip
+def test_what_has_no_order_decides_nothing(make_rows, apply, text_frame, values, message):
+    """Read as the oldest, or as text, the wrong row would stay without a word."""
+    frame = text_frame(x=["1", "2", "3"], id=["a", "a", "a"], seen=values)
+    rows = make_rows(frame, columns=COLUMNS, key="id", clean=[newest()])
+    with pytest.raises(DataError, match=f"Rows cannot be ordered by 'seen': {message}"):
+        apply(rows.data.clean[0].settings, rows)
+
+
+def test_a_row_whose_time_is_no_time_is_left_to_the_contract(make_rows, apply, text_frame):
+    columns = COLUMNS | {"seen": {"type": "timestamp"}}
+    days = ["2024-01-01", "02.03.2026", "2024-01-02", None]
+    frame = text_frame(x=["1", "2", "3", "4"], id=["a"] * 4, seen=days)
+    rows = make_rows(frame, columns=columns, key="id", clean=[newest(), "contract"])
+    apply(rows.data.clean[0].settings, rows)
+    assert rows.frame.index.tolist() == [1, 2]
+    report = apply(ContractCheck(), rows)
+    assert report.quarantined == {"seen: not an ISO 8601 time": 1}
+
+
+def test_numbers_too_large_for_a_float_are_still_told_apart(make_rows, apply, text_frame):
+    versions = ["9007199254740993", "9007199254740992", None]
+    frame = text_frame(x=["1", "2", "3"], id=["a"] * 3, seen=versions)
+    rows = make_rows(frame, columns=COLUMNS, key="id", clean=[newest()])
+    apply(rows.data.clean[0].settings, rows)
+    assert rows.frame.index.tolist() == [0]
 
 
 def test_rows_without_a_key_are_left_to_the_contract(make_rows, apply, text_frame):

@@ -101,3 +101,45 @@ def test_three_spellings_for_two_classes_are_an_error(label):
 def test_a_map_that_does_not_fit_the_task_is_refused(label, settings, message):
     with pytest.raises(PipelineFileError, match=message):
         label(["Y", "N"], **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"map": {"0": 0, "1": 1}}, {"classes": ["0", "1"]}])
+def test_a_whole_number_with_a_point_is_that_number(label, settings):
+    """Pandas writes a column of 0 and 1 with a gap as 0.0 and 1.0."""
+    rows, report = label(["1.0", "0.0", "1", None], **settings)
+    assert rows.classes == ("0", "1")
+    assert rows.frame[LABEL].tolist() == [1.0, 0.0, 1.0]
+    assert report.quarantined == {"y: no label": 1}
+
+
+def test_a_map_may_tell_one_from_one_point_zero(label):
+    rows, _ = label(["1.0", "1"], map={"1.0": 0, "1": 1})
+    assert rows.frame[LABEL].tolist() == [0.0, 1.0]
+
+
+def test_many_classes_are_told_by_their_number(label):
+    rows, report = label([f"c{i}" for i in range(600)], task="multiclass")
+    assert len(rows.classes) == 600
+    assert report.about.startswith("0 is c0, 1 is c1, ")
+    assert report.about.endswith(" and 592 more")
+
+
+def test_a_text_step_that_broke_the_map_is_named(make_rows, apply):
+    frame = pd.DataFrame({"x": [1, 2], "y": ["Y", "N"]})
+    rows = make_rows(
+        frame,
+        columns=X,
+        label={"column": "y", "map": {"Y": 1, "N": 0}},
+        clean=[{"text": {"columns": ["y"]}}],
+    )
+    apply(rows.data.clean[0].settings, rows)
+    with pytest.raises(DataError) as caught:
+        apply(LabelMapping(), rows)
+    assert "'y' looks like 'Y'" in caught.value.hint
+    assert "the `text` step made it so, write it so in `label.map`" in caught.value.hint
+
+
+def test_a_slip_in_the_map_is_named_as_one(label):
+    with pytest.raises(DataError) as caught:
+        label(["yes", "yes"], map={"yse": 1, "no": 0})
+    assert "'yes' looks like 'yse': a slip?" in caught.value.hint

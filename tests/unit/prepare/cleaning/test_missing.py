@@ -118,16 +118,16 @@ def test_nothing_to_fit_on_is_an_error(make_rows, apply, text_frame):
     ("settings", "message"),
     [
         pytest.param(
-            {"columns": ("c",), "by": "median"}, "'c' is a category; the median", id="median"
+            {"columns": ("c",), "by": "median"}, "'c' is of type category; the median", id="median"
         ),
         pytest.param(
             {"columns": ("x",), "by": "constant", "value": "none"},
-            "'x' is a number; the constant 'none'",
+            "'x' is of type number; the constant 'none'",
             id="text-for-number",
         ),
         pytest.param(
             {"columns": ("c",), "by": "constant", "value": 0.0},
-            "'c' is a category; the constant 0.0",
+            "'c' is of type category; the constant 0.0",
             id="number-for-text",
         ),
         pytest.param({"columns": ("y",), "by": "mode"}, "would fill the label 'y'", id="label"),

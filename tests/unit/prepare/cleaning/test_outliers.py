@@ -4,6 +4,7 @@ import pytest
 
 from lastmile.errors import PipelineFileError
 from lastmile.features.steps import BoundsStep
+from lastmile.prepare.cleaning.contract import ContractCheck
 from lastmile.prepare.cleaning.missing import Missing
 from lastmile.prepare.cleaning.outliers import Outliers
 
@@ -76,5 +77,16 @@ def test_a_later_step_is_fitted_on_the_values_as_cleaned_so_far(make_rows, apply
 
 def test_a_category_has_no_outliers(make_rows, apply, text_frame):
     rows = make_rows(text_frame(c=["a"]), "t", columns={"c": {"type": "category"}})
-    with pytest.raises(PipelineFileError, match="'c' is a category, not a number"):
+    with pytest.raises(PipelineFileError, match="'c' is of type category, not integer or number"):
         apply(Outliers(columns=("c",)), rows)
+
+
+@pytest.mark.parametrize("action", ["clip", "drop"])
+def test_a_whole_number_is_clipped_to_a_whole_number(make_rows, apply, text_frame, action):
+    # Quartiles 2.25 and 4.75, so the fences are -1.5 and 8.5.
+    columns = {"x": {"type": "integer"}}
+    rows = make_rows(text_frame(x=[*TRAINING, "100", "-9", "100"]), "ttttttee", columns=columns)
+    report = apply(Outliers(columns=("x",), action=action), rows)
+    assert report.fitted == {"x": [-1.0, 8.0]}
+    assert rows.value("x").tolist()[-2:] == [-1, 8]
+    assert not apply(ContractCheck(), rows).quarantined

@@ -34,5 +34,5 @@ def test_the_label_is_normalised_but_is_nothing_that_the_server_sees(make_rows, 
 
 def test_a_number_is_no_text(make_rows, apply, text_frame):
     rows = make_rows(text_frame(x=["1"]), columns={"x": {"type": "number"}})
-    with pytest.raises(PipelineFileError, match="'x' is a number, not a category"):
+    with pytest.raises(PipelineFileError, match="'x' is of type number, not category"):
         apply(TextNormalisation(columns=("x",)), rows)
