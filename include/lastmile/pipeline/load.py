@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lastmile.errors import PipelineFileError
-from lastmile.pipeline.base import Strict
+from lastmile.pipeline.base import Model, Strict
 from lastmile.pipeline.definition import Pipeline
 from lastmile.pipeline.fields import field_names
 from lastmile.settings import Settings
@@ -87,10 +87,10 @@ def read_pipeline(path: Path) -> Pipeline:
 
 
 def _read(path: Path, environment: Mapping[str, str] | None) -> Pipeline:
-    document = _Document(path)
+    document = Document(path)
     if environment is not None:
         document.fill_in(environment)
-    pipeline = document.validate()
+    pipeline = document.validate(Pipeline)
     problems = [
         document.problem(where, message, hint) for where, message, hint in cross_check(pipeline)
     ]
@@ -121,10 +121,15 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
-class _Document:
+class Document:
     """A file's values, and where each of them stands."""
 
     def __init__(self, path: Path) -> None:
+        """Read a file.
+
+        Raises:
+            PipelineFileError: It is not there, is no text, or no YAML.
+        """
         self._path = path
         self._places: dict[Path_, tuple[int, int]] = {(): (1, 1)}
         self._problems: list[Problem] = []
@@ -222,18 +227,18 @@ class _Document:
                     holder = holder[step]
                 holder[where[-1]] = REFERENCE.sub(value_of, text)
 
-    def validate(self) -> Pipeline:
-        """Return the model.
+    def validate(self, model: type[Model]) -> Model:
+        """Return the values as a model.
 
         Raises:
             InvalidPipelineError: With every fault there is.
         """
         self._problems.extend(self._undeclared_references())
         try:
-            pipeline = Pipeline.model_validate(self.values)
+            validated = model.model_validate(self.values)
         except ValidationError as error:
             self._problems.extend(
-                self._from_pydantic(detail)
+                self._from_pydantic(detail, model)
                 for detail in error.errors()
                 # A list whose items have faults of their own is no shorter for that.
                 if not (detail["type"] == "too_short" and detail["input"])
@@ -241,7 +246,7 @@ class _Document:
         if self._problems:
             unique = {str(p): p for p in sorted(self._problems, key=lambda p: (p.line, p.column))}
             raise InvalidPipelineError(list(unique.values()))
-        return pipeline
+        return validated
 
     def problem(self, where: Path_, message: str, hint: str) -> Problem:
         """Make a problem at a place in the file, or at the nearest place around it that is there."""
@@ -268,22 +273,22 @@ class _Document:
                         or f"Add it at the top: `environment: {{{name}: null}}`.",
                     )
 
-    def _from_pydantic(self, detail: ErrorDetails) -> Problem:
+    def _from_pydantic(self, detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         # Inside a union pydantic adds the branch's name to the path; the file has no such key.
         where: Path_ = ()
         for step in detail["loc"]:
             if (*where, step) in self._places or step == detail["loc"][-1]:
                 where = (*where, step)
-        return self.problem(where, *_describe(detail, where))
+        return self.problem(where, *_describe(detail, where, model))
 
 
-def _describe(detail: ErrorDetails, where: Path_) -> tuple[str, str]:
+def _describe(detail: ErrorDetails, where: Path_, model: type[BaseModel]) -> tuple[str, str]:
     """Return what is wrong, and a hint."""
     name = ".".join(str(step) for step in where) or "the file"
     given = detail["input"]
     match detail["type"]:
         case "extra_forbidden":
-            known = field_names(Pipeline, where[:-1])
+            known = field_names(model, where[:-1])
             return f"{name}: no such key", _near(str(where[-1]), known) or _choices(known)
         case "missing":
             return f"{name} is missing", f"Add `{where[-1]}:` here."
