@@ -90,15 +90,15 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAirflo
     home = project.home / "airflow"
     own = {"LASTMILE_ROOT": str(project.root), "LASTMILE_HOME": str(project.home)}
     state = standalone.start(home, own, lambda _line: None)
+    rest = AirflowRest(state.address, standalone.USER, standalone.write_password(home))
     try:
-        rest = AirflowRest(state.address, standalone.USER, standalone.write_password(home))
         wanted = {"flowers", "nightly", "picky", "lost", "fragile", "wilted"}
         wait_until(lambda: wanted <= {dag["dag_id"] for dag in rest.dags()}, "all DAGs parsed")
         for dag_id in wanted:
             rest.unpause(dag_id)
         yield EmbeddedAirflow(home, state.address, rest, project)
-        rest.close()
     finally:
+        rest.close()
         standalone.stop(home)
         project.run("serve", "--stop")
 
