@@ -1,8 +1,10 @@
 """Data that no pipeline should swallow: each is refused with a reason, and nothing that stands falls."""
 
 import codecs
+import contextlib
 import hashlib
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,3 +122,45 @@ def test_a_glob_over_a_folder_without_files_is_refused(project: Project, tmp_pat
     project.add("weeds", FLOWERS | {"data": data})
     answer = project.ask("prepare", "weeds", "--run-id", "bad", expect=ExitCode.WRONG_INPUT)
     assert "there is no such file" in answer["error"]["headline"]
+
+
+HOOK = """
+import sys
+import pandas as pd
+def ends(): sys.exit(0)
+def prints():
+    print("so far so good")
+    return pd.read_csv("flowers.csv")
+"""
+
+
+def with_source(project: Project, name: str, **source: object) -> None:
+    project.add(name, FLOWERS | {"data": FLOWERS["data"] | {"sources": [{"name": name, **source}]}})
+
+
+def test_a_function_that_leaves_or_prints_spoils_neither_exit_code_nor_answer(
+    project: Project,
+) -> None:
+    """It stands in the project's own include/, which nobody put on Python's path."""
+    (project.root / "include" / "hooks_of_flowers.py").write_text(HOOK)
+    for name in ("ends", "prints"):
+        with_source(project, name, python={"call": f"hooks_of_flowers.{name}"})
+    (project.root / "flowers.csv").write_bytes(GOOD)
+    assert "rows" in project.ask("prepare", "prints", "--run-id", "r")
+    before = standing(project)
+    answer = project.ask("prepare", "ends", "--run-id", "r", expect=ExitCode.WRONG_INPUT)
+    assert "hooks_of_flowers.py:4: it called sys.exit(0)" in answer["error"]["headline"]
+    assert standing(project) == before
+
+
+def test_a_query_that_drops_its_table_is_refused_and_the_table_stands(project: Project) -> None:
+    file = project.root / "flowers.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("create table flowers (flower_id)")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    project.environment["LASTMILE_CONNECTION_FLOWERS"] = f"sqlite:///{file}"
+    sql = {"connection": "flowers", "query": "drop table flowers"}
+    with_source(project, "dropping", sql=sql)
+    answer = project.ask("prepare", "dropping", "--run-id", "r", expect=ExitCode.WRONG_INPUT)
+    assert "readonly database" in answer["error"]["headline"]
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == digest

@@ -3,17 +3,15 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from lastmile.errors import DataError
 from lastmile.features.transform import Cleaning
 from lastmile.pipeline.data import Data
 from lastmile.prepare.distributions import Distribution, compare
+from lastmile.prepare.join import Joined
 from lastmile.prepare.rows import Rows, StepReport
 from lastmile.prepare.split import assign_splits, check_splits
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -45,24 +43,30 @@ class Cleaned:
         return Cleaning(self.rows.schema, tuple(self.rows.steps))
 
 
-def clean(data: Data, task: str, raw: "DataFrame") -> Cleaned:
+def clean(data: Data, task: str, joined: Joined) -> Cleaned:
     """Make raw rows typed, check, clean, label and split them.
 
     Raises:
         DataError: The rows cannot be used; the headline says why.
         PipelineFileError: A step does not fit the columns.
     """
-    rows = Rows(data, task, raw)
+    rows = Rows(data, task, joined.frame, joined.origin)
     names = [name for name in rows.frame.columns if name in rows.rules]
     before = {name: rows.frame[name] for name in names}
-    reports: list[StepReport] = []
+    wrong = {
+        name: int(before[name].loc[values.index].isna().sum())
+        for name, values in rows.wrong.items()
+    }
+    reports = list(joined.steps)
+    for report in reports:
+        _tell(report)
 
     def do(name: str, apply: Callable[[Rows, StepReport], None]) -> None:
         report = StepReport(name, rows_in=len(rows))
         apply(rows, report)
         report.rows_out = len(rows)
         reports.append(report)
-        log.info("%s: %d rows in, %d out. %s", name, report.rows_in, report.rows_out, report.about)
+        _tell(report)
         if not len(rows):
             raise DataError(
                 f"No row is left after step {name} ({report.about or 'no settings'}).",
@@ -79,7 +83,12 @@ def clean(data: Data, task: str, raw: "DataFrame") -> Cleaned:
     _check_complete(rows)
     check_splits(rows)
     after = {name: rows.value(name) for name in names}
-    return Cleaned(rows, reports, compare(rows.rules, before, after))
+    return Cleaned(rows, reports, compare(rows.rules, before, after, wrong))
+
+
+def _tell(report: StepReport) -> None:
+    about = ". ".join(text for text in (report.about, *report.notes) if text)
+    log.info("%s: %d rows in, %d out. %s", report.step, report.rows_in, report.rows_out, about)
 
 
 def _check_complete(rows: Rows) -> None:
@@ -94,10 +103,11 @@ def _check_complete(rows: Rows) -> None:
 
 
 def facts(cleaned: Cleaned) -> dict[str, Any]:
-    """Return the counts over all steps."""
+    """Return the counts over all steps: raw_rows + added - dropped - quarantined = rows."""
     return {
         "rows": len(cleaned.rows),
-        "raw_rows": cleaned.rows.raw_rows,
+        "raw_rows": cleaned.rows.origin.leading_rows,
+        "added": sum(report.joined.get("added", 0) for report in cleaned.steps),
         "dropped": sum(report.dropped for report in cleaned.steps),
         "quarantined": cleaned.rows.quarantine_size,
     }

@@ -23,6 +23,9 @@ class Counts:
 
     rows: int
     missing: int
+    """Rows without a value; one that is there but of a wrong type is not among them."""
+    wrong: int
+    """Rows whose value is not of the column's type, and therefore in no bar."""
     bars: list[int]
     """Rows by bin, or by category."""
     below: int = 0
@@ -50,8 +53,16 @@ def compare(
     rules: Mapping[str, ColumnRules],
     before: Mapping[str, "Series[Any]"],
     after: Mapping[str, "Series[Any]"],
+    wrong: Mapping[str, int],
 ) -> list[Distribution]:
-    """Compare each column's values before and after; times are left out."""
+    """Compare each column's values before and after; times are left out.
+
+    Args:
+        rules: What each column is.
+        before: The values as they were read, missing where they are of a wrong type.
+        after: The values after all steps.
+        wrong: How many of those before are missing only because they are of a wrong type.
+    """
     found = []
     for name, values in before.items():
         kind = rules[name].type
@@ -62,6 +73,10 @@ def compare(
             found.append(_categories(name, kind, values.map(words), after[name].map(words)))
         elif kind == "category":
             found.append(_categories(name, kind, values, after[name]))
+    for distribution in found:
+        counts = distribution.before
+        counts.wrong = wrong.get(distribution.column, 0)
+        counts.missing -= counts.wrong
     return found
 
 
@@ -101,6 +116,7 @@ def _histogram(values: "Series[Any]", edges: Any) -> Counts:
     return Counts(
         rows=len(values),
         missing=len(values) - len(known),
+        wrong=0,
         bars=np.histogram(known, edges)[0].tolist(),
         below=int((known < edges[0]).sum()),
         above=int((known > edges[-1]).sum()),
@@ -121,6 +137,7 @@ def _categories(name: str, kind: str, before: "Series[Any]", after: "Series[Any]
         return Counts(
             rows=len(values),
             missing=len(values) - known,
+            wrong=0,
             bars=bars,
             above=known - sum(bars),
             statistics={"different": float(len(counts))},

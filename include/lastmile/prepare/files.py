@@ -16,8 +16,6 @@ from lastmile.prepare.split import split_rule
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-OWN_COLUMNS = [KEY, LABEL, GROUP]
-"""What preparing added to the data's columns."""
 ROW_GROUP_ROWS = 1 << 20
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A cell that starts so is a formula to a spreadsheet; on export it gets a `'` before it (OWASP)."""
@@ -59,18 +57,15 @@ def _arrow(values: "Series[Any]", kind: ColumnKind) -> Any:
 
 
 def write_quarantine(file: Path, rows: Rows) -> None:
-    """Write the rows set aside: their number in the raw data from 1, the step, the reason, all values."""
+    """Write the rows set aside: step and reason, where they stand in the sources, values as they came."""
     import pandas as pd
 
-    if not rows.quarantined:
-        columns = [name for name in rows.frame.columns if name not in OWN_COLUMNS]
-        pd.DataFrame(columns=["row", "step", "reason", *columns]).to_csv(file, index=False)
-        return
-    aside = pd.concat([part.drop(columns=OWN_COLUMNS, errors="ignore")
-                       for part in rows.quarantined])  # fmt: skip
-    aside = aside.sort_index().rename(columns={"__step__": "step", "__reason__": "reason"})
-    aside.insert(0, "row", aside.index + 1)
-    escape_formulas(aside).to_csv(file, index=False)
+    nothing = pd.DataFrame({"step": [], "reason": []}, index=pd.Index([], dtype="int64"))
+    aside = pd.concat(rows.quarantined).sort_index() if rows.quarantined else nothing
+    told = pd.concat([aside, rows.origin.places(aside.index)], axis="columns")
+    raw = rows.origin.raw(aside.index, rows.names_read)
+    raw = raw.rename(columns={name: f"{name}_" for name in raw.columns if name in told.columns})
+    escape_formulas(pd.concat([told, raw], axis="columns")).to_csv(file, index=False)
 
 
 def escape_formulas(frame: "DataFrame") -> "DataFrame":

@@ -7,6 +7,7 @@ from typing import Any
 COUNTED = ("changed", "filled", "clipped", "flagged")
 WIDTH, HEIGHT, LABEL_ROW = 300, 92, 15
 MOST_SHOWN = 60
+BLANKS = {ord(" "): "␣", 0xA0: "⍽", ord("\t"): "⇥", ord("\n"): "↵", ord("\r"): "↵"}
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#dfe4ea;--page:#f6f7f9;
@@ -53,6 +54,7 @@ def page(report: dict[str, Any]) -> str:
         [
             f"<h1>{title}</h1>",
             f'<p class="soft">{_sources(report["sources"])}. Task: {escape(report["task"])}.</p>',
+            *(f'<p class="bad">{escape(warning)}</p>' for warning in report["warnings"]),
             _facts(report["rows"]),
             "<h2>Splits</h2>",
             _splits(report["splits"]),
@@ -80,6 +82,7 @@ def _sources(sources: list[dict[str, Any]]) -> str:
 def _facts(rows: dict[str, int]) -> str:
     shown = [
         ("raw_rows", "rows came in"),
+        ("added", "added by joins"),
         ("dropped", "dropped by steps"),
         ("quarantined", "in quarantine"),
         ("rows", "rows in the dataset"),
@@ -87,6 +90,7 @@ def _facts(rows: dict[str, int]) -> str:
     cards = "".join(
         f'<div class="card"><b>{_count(rows[name])}</b><span class="soft">{words}</span></div>'
         for name, words in shown
+        if rows[name] or name != "added"
     )
     return f'<div class="facts">{cards}</div>'
 
@@ -166,6 +170,8 @@ def _column(column: dict[str, Any]) -> str:
     before, after = column["before"], column["after"]
     chart = _histogram(column) if column["edges"] else _bars(column)
     notes = [f"missing {_change(before['missing'], after['missing'])}"]
+    if before["wrong"]:
+        notes.append(f"of a wrong type {_change(before['wrong'], after['wrong'])}")
     if column["edges"] and (_beyond(before) or _beyond(after)):
         notes.append(f"beyond the picture {_change(_beyond(before), _beyond(after))}")
     elif not column["edges"] and (before["above"] or after["above"]):
@@ -218,14 +224,20 @@ def _bars(column: dict[str, Any]) -> str:
     lines = []
     for i, label in enumerate(column["labels"]):
         y = i * LABEL_ROW
-        shown = label if len(label) <= 17 else f"{label[:16]}…"
+        shown = _with_blanks(label)
+        shown = shown if len(shown) <= 17 else f"{shown[:16]}…"
         lines += [
-            f'<text x="0" y="{y + 10}">{escape(shown)}</text>',
+            f'<text x="0" y="{y + 10}">{escape(shown)}<title>{escape(label)}</title></text>',
             f'<rect class="b" x="{left}" y="{y + 1}" width="{before[i] / top * room:.1f}" height="11"/>',
             f'<rect class="a" x="{left}" y="{y + 4}" width="{after[i] / top * room:.1f}" height="5"/>',
             f'<text x="{WIDTH}" y="{y + 10}" text-anchor="end">{_count(after[i])}</text>',
         ]
     return _svg(max(len(column["labels"]) * LABEL_ROW, 10), lines, column["column"])
+
+
+def _with_blanks(text: str) -> str:
+    """Return a text whose blanks show where they are not just between words: " a" is not "a"."""
+    return text if text == " ".join(text.split()) and text else f'"{text.translate(BLANKS)}"'
 
 
 def _svg(height: int, parts: Iterable[str], name: str) -> str:

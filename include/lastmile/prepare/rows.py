@@ -12,6 +12,7 @@ from lastmile.errors import DataError, PipelineFileError
 from lastmile.features.schema import Column, ColumnKind, Schema
 from lastmile.pipeline.data import Data
 from lastmile.prepare.columns import make_typed, near_match, resolve_rules, sortable
+from lastmile.prepare.origin import Origin
 from lastmile.prepare.sources.acquired import canonical_text
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class StepReport:
     dropped: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     """Rows by reason; a row with two reasons counts under both."""
+    joined: dict[str, int] = field(default_factory=dict)
+    """Of a join: rows `with_partner` and `without_partner` in the further source, its rows that are
+    `unused`, and rows `added` because one had several partners."""
     changed: dict[str, int] = field(default_factory=dict)
     filled: dict[str, int] = field(default_factory=dict)
     clipped: dict[str, int] = field(default_factory=dict)
@@ -54,8 +58,14 @@ class Rows:
     and bounds between the two are in `steps`, for training, evaluation and serving alike.
     """
 
-    def __init__(self, data: Data, task: str, raw: "DataFrame") -> None:
+    def __init__(self, data: Data, task: str, raw: "DataFrame", origin: Origin) -> None:
         """Make raw rows typed.
+
+        Args:
+            data: The pipeline's part.
+            task: The pipeline's task.
+            raw: All sources joined, values as they came.
+            origin: Where the rows came from.
 
         Raises:
             DataError: A column that is needed is not there.
@@ -63,10 +73,13 @@ class Rows:
         self.data = data
         self.task = task
         self.rules = resolve_rules(data, raw)
-        self.raw_rows = len(raw)
+        self.names_read = self._names_read(raw)
+        self.origin = origin
+        self.rows_before = len(raw)
         self.steps: list[Step] = []
         self.classes: tuple[str, ...] | None = None
         self.quarantined: list[DataFrame] = []
+        """Step and reason, by the row's number; the values are with `origin`, as they came."""
         self.split_codes: npt.NDArray[np.int8] | None = None
         self._overlay: dict[str, Series[Any]] = {}
         self.wrong: dict[str, Series[str]] = {}
@@ -77,7 +90,7 @@ class Rows:
         import pandas as pd
 
         columns: dict[str, Series[Any]] = {}
-        for name in self._names_read(raw):
+        for name in self.names_read:
             if name in self.rules:
                 columns[name], wrong = make_typed(raw[name], self.rules[name].type)
                 if len(wrong):
@@ -202,10 +215,12 @@ class Rows:
         any_broken = np.logical_or.reduce([mask for mask, _ in broken])
         hits = pd.concat([pd.Series(reason, index=np.flatnonzero(mask)) for mask, reason in broken])
         reasons = hits.groupby(level=0, sort=True).agg("; ".join)
-        aside = self.as_read(self.frame[any_broken])
-        aside.insert(0, "__reason__", reasons.to_numpy())
-        aside.insert(0, "__step__", report.step)
-        self.quarantined.append(aside)
+        self.quarantined.append(
+            pd.DataFrame(
+                {"step": report.step, "reason": reasons.to_numpy()},
+                index=self.frame.index[any_broken],
+            )
+        )
         self.keep(~any_broken)
         self._check_share()
 
@@ -218,16 +233,16 @@ class Rows:
         import pandas as pd
 
         allowed, count = self.data.quarantine.max_share, self.quarantine_size
-        if count <= allowed * self.raw_rows:
+        if count <= allowed * self.rows_before:
             return
-        aside = pd.concat([rows[["__reason__"]] for rows in self.quarantined])
-        reasons = aside["__reason__"].str.split("; ").explode().value_counts(sort=True)
+        aside = pd.concat(self.quarantined)
+        reasons = aside["reason"].str.split("; ").explode().value_counts(sort=True)
         top = ", ".join(f"{reason} ({n})" for reason, n in reasons.head(TOP_REASONS).items())
-        first = ", ".join(str(row + 1) for row in sorted(aside.index)[:3])
+        first = "; ".join(self.origin.tell(row) for row in sorted(aside.index)[:3])
         raise DataError(
-            f"{count} of {self.raw_rows} rows ({count / self.raw_rows:.1%}) cannot be used, more "
+            f"{count} of {self.rows_before} rows ({count / self.rows_before:.1%}) cannot be used, more "
             f"than the {allowed:.1%} that quarantine.max_share allows: {top}.",
-            f"Look at the data (first at rows {first}). Correct the source or the contract, or "
+            f"Look at the data, first at {first}. Correct the source or the contract, or "
             "raise quarantine.max_share.",
         )
 

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from lastmile.artefacts.dataset import SourceRows
 from lastmile.errors import PermanentError
@@ -10,11 +10,8 @@ from lastmile.prepare.clean import clean
 from lastmile.prepare.files import write_document, write_quarantine, write_splits
 from lastmile.prepare.join import join_sources
 from lastmile.prepare.report import write_report
-from lastmile.prepare.sources.acquired import Acquired, Place
+from lastmile.prepare.sources.acquired import Acquired, Place, RawRows
 from lastmile.run import Context, Produced
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +49,26 @@ class Stage:
                 "Stage prepare has acquired nothing.", "Call `inputs` before `execute`."
             )
         pipeline = context.pipeline
-        frames: dict[str, DataFrame] = {}
+        read: dict[str, RawRows] = {}
         sources: list[SourceRows] = []
+        warnings: list[str] = []
         for source in self._acquired:
-            frame = frames[source.name] = source.load()
-            log.info("Source %s (%s): %d rows.", source.name, source.kind, len(frame))
+            rows: RawRows = source.load()
+            read[source.name] = rows
+            log.info("Source %s (%s): %d rows.", source.name, source.kind, len(rows.frame))
+            for warning in rows.warnings:
+                log.warning(warning)
+            warnings += rows.warnings
             sources.append(
                 SourceRows(
-                    name=source.name, kind=source.kind, rows=len(frame), digest=source.digest
+                    name=source.name, kind=source.kind, rows=len(rows.frame), digest=source.digest
                 )
             )
-        cleaned = clean(pipeline.data, pipeline.task, join_sources(frames, pipeline.data.join))
+        cleaned = clean(pipeline.data, pipeline.task, join_sources(read, pipeline.data.join))
         write_splits(out, cleaned.rows)
         write_quarantine(out / "quarantine.csv", cleaned.rows)
         dataset = write_document(out, pipeline, cleaned, tuple(sources))
-        report = write_report(out, dataset, cleaned)
+        report = write_report(out, dataset, cleaned, warnings)
         return Produced(
             summary={
                 **dict(dataset.rows.items()),

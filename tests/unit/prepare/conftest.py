@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from lastmile.pipeline.data import Data
+from lastmile.prepare.join import Joined, join_sources
 from lastmile.prepare.rows import Rows, StepReport
-from lastmile.prepare.sources.acquired import Place
+from lastmile.prepare.sources.acquired import Place, RawRows
 from lastmile.settings import Settings
 
 
@@ -30,18 +31,27 @@ def make_data() -> Callable[..., Data]:
 
 
 @pytest.fixture
-def make_rows(make_data: Callable[..., Data]) -> Callable[..., Rows]:
+def make_rows(
+    make_data: Callable[..., Data], alone: Callable[[pd.DataFrame], Joined]
+) -> Callable[..., Rows]:
     """Make rows of a frame; `splits` is a letter per row, t(rain), v(alidation) or e(valuate)."""
 
     def make(frame: pd.DataFrame, splits: str = "", task: str = "binary", **parts: Any) -> Rows:
         if "y" not in frame:
             frame = frame.assign(y="0")
-        rows = Rows(make_data(**parts), task, frame)
+        joined = alone(frame)
+        rows = Rows(make_data(**parts), task, joined.frame, joined.origin)
         if splits:
             rows.split_codes = np.array(["tve".index(s) for s in splits], dtype=np.int8)
         return rows
 
     return make
+
+
+@pytest.fixture
+def alone() -> Callable[[pd.DataFrame], Joined]:
+    """Make of a frame what a single source called `rows` gives."""
+    return lambda frame: join_sources({"rows": RawRows.counted(frame)}, {})
 
 
 @pytest.fixture

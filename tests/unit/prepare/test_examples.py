@@ -74,7 +74,8 @@ def planted(made, monkeypatch):
 def test_credit_risk_finds_the_noise_that_was_planted(planted, make_context, record_property):
     _, folder = prepared("credit_risk", make_context)
     report = json.loads((folder / "report.json").read_text())
-    exact, by_key, text, contract, _, outliers, missing, label = report["steps"]
+    join, exact, by_key, text, contract, _, outliers, missing, label = report["steps"]
+    assert join["joined"]["without_partner"] == join["joined"]["unused"] == 0
     found = {
         "exact_duplicates": exact["dropped"],
         "near_duplicates": by_key["dropped"],
@@ -86,6 +87,8 @@ def test_credit_risk_finds_the_noise_that_was_planted(planted, make_context, rec
         "missing_employment_years": missing["filled"]["employment_years"],
         "blank_labels": label["quarantined"]["defaulted: no label"],
     }
+    income = next(column for column in report["columns"] if column["column"] == "income")
+    assert income["before"]["wrong"] == planted["wrong_types"]
     record_property("found of planted", json.dumps({k: f"{found[k]}/{planted[k]}" for k in found}))
     assert found.keys() == planted.keys()
     # The richest honest customers lie beyond Tukey's fence too: a few more are clipped than planted.

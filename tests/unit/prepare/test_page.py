@@ -1,4 +1,6 @@
 import re
+from dataclasses import asdict
+from html import escape
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 from lastmile.artefacts.dataset import Dataset
 from lastmile.features.transform import cleaning_to_json
 from lastmile.prepare.clean import clean
-from lastmile.prepare.page import page
+from lastmile.prepare.page import _bars, page
 from lastmile.prepare.report import make_report
 
 VOID = {"meta", "br", "rect"}
@@ -32,7 +34,7 @@ class Balanced(HTMLParser):
 
 
 @pytest.fixture
-def report(make_data):
+def report(make_data, alone):
     evil = "<script>alert(1)</script>"
     rows = 200
     frame = pd.DataFrame(
@@ -44,7 +46,7 @@ def report(make_data):
             "y": [evil, "no"] * (rows // 2),
         }
     )
-    cleaned = clean(make_data(), "binary", frame)
+    cleaned = clean(make_data(), "binary", alone(frame))
     dataset = Dataset(
         pipeline="toy", task="binary", classes=cleaned.rows.classes, quarantined=0, sources=(),
         cleaning=cleaning_to_json(cleaned.cleaning), rows={"train": 1, "validation": 1, "test": 1},
@@ -70,3 +72,12 @@ def test_the_page_fetches_nothing(report):
 def test_a_pipeline_of_many_columns_shows_some_and_counts_the_rest(report):
     report["columns"] = report["columns"] * 30
     assert "60 more columns are in report.json" in page(report)
+
+
+def test_spellings_that_differ_in_blanks_can_be_told_apart(make_data, alone):
+    spellings = ["CAR", " CAR", "CAR ", "old  car", "old car", "a\tb"]
+    frame = pd.DataFrame({"c": spellings * 40, "y": ["a", "b"] * 120, "k": range(240)})
+    cleaned = clean(make_data(key="k"), "binary", alone(frame))
+    shown = _bars(asdict(cleaned.distributions[0]))
+    for text in ("CAR", '"␣CAR"', '"CAR␣"', '"old␣␣car"', "old car", '"a⇥b"'):
+        assert f">{escape(text)}<" in shown

@@ -105,30 +105,113 @@ def test_rows_set_aside_are_kept_with_place_step_and_reason_and_no_formulas(prep
     _, folder = prepare(table(), **CONTRACT)
     with (folder / "quarantine.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["row"], row["step"], row["reason"]) for row in rows] == [
-        ("6", "contract", "size: not a number"),
-        ("7", "contract", "colour: not one of red, green"),
-        ("8", "label", "target: no label"),
+    assert [(row["rows.line"], row["step"], row["reason"]) for row in rows] == [
+        ("7", "contract", "size: not a number"),
+        ("8", "contract", "colour: not one of red, green"),
+        ("9", "label", "target: no label"),
     ]
     assert rows[0]["size"] == "wide"
     assert rows[1]["colour"] == "'=cmd()"
     assert read_dataset(folder).quarantined == 3
 
 
+def quarantine(folder) -> list[dict[str, str]]:
+    with (folder / "quarantine.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_rows_set_aside_are_as_they_came(prepare, tmp_path):
+    """Not as typed, nor as a step before the contract left them."""
+    frame = table()
+    frame.loc[20, ["id", "count", "is_new", "colour"]] = [" r20", "060", "Yes", " Red  x"]
+    text = {"text": {"columns": ["colour"]}}
+    _, folder = prepare(frame, **CONTRACT | {"clean": [text, *CONTRACT["clean"]]})
+    aside = next(row for row in quarantine(folder) if row["rows.line"] == "22")
+    assert aside["reason"] == "colour: not one of red, green"
+    names = ("id", "count", "is_new", "colour")
+    assert [aside[name] for name in names] == [" r20", "060", "Yes", " Red  x"]
+
+
+def test_columns_called_as_the_quarantines_own_are_kept_beside_them(prepare):
+    frame = table().assign(step="s", reason="r")
+    columns = CONTRACT["columns"] | {name: {"type": "category"} for name in ("step", "reason")}
+    _, folder = prepare(frame, **CONTRACT | {"columns": columns})
+    aside = quarantine(folder)[0]
+    assert (aside["step"], aside["step_"], aside["reason_"]) == ("contract", "s", "r")
+
+
+def test_rows_of_joined_files_are_found_again_in_each(prepare, tmp_path):
+    frame = table()
+    more = frame[["id", "size", "count"]]
+    more[:100].to_csv(tmp_path / "more-a.csv", index=False)
+    with (tmp_path / "more-b.csv").open("w") as file:  # row 7 of the frame twice, and strangers
+        lines = pd.concat([more[100:250], more[7:8]]).to_csv(index=False)
+        file.write(f'{lines}stranger,1,1\n\n"two\nlines",1,1\nr299,wide,1')
+    frame[["id", "is_new", "colour", "target"]].to_csv(tmp_path / "rows.csv", index=False)
+    sources = [{"name": "rows", "csv": {"path": "rows.csv"}},
+               {"name": "more", "csv": {"path": "more-*.csv"}}]  # fmt: skip
+    fill = {"missing": {"columns": ["size", "count"], "by": "median"}}
+    parts = {
+        "sources": sources,
+        "join": {"more": "id"},
+        "clean": [fill],
+        "quarantine": {"max_share": 1},
+    }
+    _, folder = prepare(**CONTRACT | parts)
+    places = {(r["id"], r["rows.line"], r["more.file"], r["more.line"]) for r in quarantine(folder)}
+    assert places == {
+        ("r5", "7", "more-a.csv", "7"),
+        ("r6", "8", "more-a.csv", "8"),
+        ("r7", "9", "more-a.csv", "9"),
+        ("r7", "9", "more-b.csv", "152"),
+        ("r299", "301", "more-b.csv", "157"),
+    }
+    report = json.loads((folder / "report.json").read_text())
+    rows = report["rows"]
+    assert (rows["raw_rows"], rows["added"]) == (300, 1)
+    assert rows["rows"] == rows["raw_rows"] + rows["added"] - rows["dropped"] - rows["quarantined"]
+    counts = {"with_partner": 251, "without_partner": 49, "unused": 2, "added": 1}
+    assert report["steps"][0]["joined"] == counts
+    page = (folder / "report.html").read_text()
+    assert "251 rows have a partner in more, 49 have none; 2 of more&#x27;s 254 rows" in page
+    assert "added by joins" in page
+
+
+def test_a_last_line_without_its_end_is_told(prepare, tmp_path, caplog):
+    table().to_csv(tmp_path / "rows.csv", index=False)
+    whole = (tmp_path / "rows.csv").read_bytes()
+    _, folder = prepare(**CONTRACT)
+    assert json.loads((folder / "report.json").read_text())["warnings"] == []
+    (tmp_path / "rows.csv").write_bytes(whole[:-1])
+    _, folder = prepare(run_id="run-2", **CONTRACT)
+    (warning,) = json.loads((folder / "report.json").read_text())["warnings"]
+    assert warning.startswith("rows.csv: its last line has no line end")
+    assert warning in caplog.text
+    assert warning in (folder / "report.html").read_text()
+
+
 def test_report_and_page_tell_the_same(prepare):
     _, folder = prepare(table(), **CONTRACT)
     report = json.loads((folder / "report.json").read_text())
     page = (folder / "report.html").read_text()
-    assert report["rows"] == {"rows": 297, "raw_rows": 300, "dropped": 0, "quarantined": 3}
+    assert report["rows"] == {
+        "rows": 297,
+        "raw_rows": 300,
+        "added": 0,
+        "dropped": 0,
+        "quarantined": 3,
+    }
     assert "size: not a number" in page
     size = next(column for column in report["columns"] if column["column"] == "size")
     for moment in ("before", "after"):
         counts = size[moment]
         assert (
             sum(counts["bars"]) + counts["below"] + counts["above"] + counts["missing"]
-            == (counts["rows"])
+            == counts["rows"] - counts["wrong"]
         )
-    assert (size["before"]["missing"], size["after"]["missing"]) == (2, 0)
+    assert (size["before"]["missing"], size["after"]["missing"]) == (1, 0)
+    assert (size["before"]["wrong"], size["after"]["wrong"]) == (1, 0)
+    assert "of a wrong type 1 → 0" in page
     count = next(column for column in report["columns"] if column["column"] == "count")
     assert (count["before"]["missing"], count["after"]["missing"]) == (5, 0)
 

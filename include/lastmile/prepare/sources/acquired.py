@@ -21,7 +21,25 @@ class Acquired(Strict):
     digest: str
     """SHA-256, in hex: of the files' bytes, or of the rows where only rows can be had."""
     load: Callable[[], Any]
-    """Return the raw rows as a DataFrame."""
+    """Return the raw rows (`RawRows`)."""
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """A source's rows as they came, and where each of them stands."""
+
+    frame: "DataFrame"
+    places: "DataFrame"
+    """Row by row, from 1: its `row` in the source, or its `file` and `line`."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of them, though they can be read."""
+
+    @classmethod
+    def counted(cls, frame: "DataFrame") -> "RawRows":
+        """Return rows that have no better name than their number."""
+        import pandas as pd
+
+        return cls(frame, pd.DataFrame({"row": range(1, len(frame) + 1)}))
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,7 @@ class Reader(Protocol):
         """
         ...
 
-    def read(self, place: Place) -> "DataFrame":
+    def read(self, place: Place) -> RawRows:
         """Return the raw rows, values as they came.
 
         Raises:

@@ -11,7 +11,8 @@ from lastmile.pipeline.base import Strict
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from lastmile.prepare.sources.acquired import Acquired, Place
+    from lastmile.prepare.sources.acquired import Acquired, Place, RawRows
+    from lastmile.prepare.sources.structure import Shape
 
 
 class CsvSource(Strict):
@@ -35,18 +36,18 @@ class CsvSource(Strict):
         files = self.files(place)
         digests = [file_digest(file) for file in files]
 
-        def load() -> "DataFrame":
-            frame = self.read(place)
+        def load() -> "RawRows":
+            rows = self.read(place)
             if [file_digest(file) for file in self.files(place)] != digests:
                 raise BusyError(
                     f"Files of source {place.source!r} changed while they were read.",
                     "Run again when their writer is done; better, let it write beside and rename.",
                 )
-            return frame
+            return rows
 
         return Acquired(name=place.source, kind="csv", digest=digest_of(digests), load=load)
 
-    def read(self, place: "Place") -> "DataFrame":
+    def read(self, place: "Place") -> "RawRows":
         """Return all rows of all files, every value as text, missing where a field says so.
 
         Raises:
@@ -55,11 +56,13 @@ class CsvSource(Strict):
         """
         import pandas as pd
 
-        from lastmile.prepare.sources.acquired import checked_frame
+        from lastmile.prepare.sources.acquired import RawRows, checked_frame
 
         frames: list[DataFrame] = []
+        shapes: dict[str, Shape] = {}
         for file in self.files(place):
-            frame = self._read_file(file, place)
+            frame, shape = self._read_file(file, place)
+            shapes[_shown(file, place)] = shape
             if frames and set(frame.columns) != set(frames[0].columns):
                 odd = sorted(set(frame.columns) ^ set(frames[0].columns))
                 raise DataError(
@@ -67,7 +70,9 @@ class CsvSource(Strict):
                     f"All files of {self.path!r} need the same columns, in any order.",
                 )
             frames.append(frame)
-        return checked_frame(pd.concat(frames, ignore_index=True), place.source)
+        rows = checked_frame(pd.concat(frames, ignore_index=True), place.source)
+        warnings = (_cut_off(file) for file, shape in shapes.items() if not shape.is_ended)
+        return RawRows(rows, _places(shapes), tuple(warnings))
 
     def files(self, place: "Place") -> list[Path]:
         """Return the files, sorted by path.
@@ -86,7 +91,7 @@ class CsvSource(Strict):
             )
         return files
 
-    def _read_file(self, file: Path, place: "Place") -> "DataFrame":
+    def _read_file(self, file: Path, place: "Place") -> "tuple[DataFrame, Shape]":
         import pandas as pd
 
         from lastmile.prepare.sources.structure import check_structure
@@ -113,4 +118,28 @@ class CsvSource(Strict):
                 f"{file}: {shape.rows} rows stand in it, but {len(frame)} were read.",
                 "Write the file anew as CSV (RFC 4180): quotes doubled, no lines of blanks.",
             )
-        return frame
+        return frame, shape
+
+
+def _shown(file: Path, place: "Place") -> str:
+    """Return the file's path as the pipeline file would write it, the same in every checkout."""
+    root = place.settings.root.absolute()
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
+
+
+def _places(shapes: "dict[str, Shape]") -> "DataFrame":
+    import numpy as np
+    import pandas as pd
+
+    codes = np.repeat(np.arange(len(shapes)), [shape.rows for shape in shapes.values()])
+    lines = np.concatenate([shape.lines for shape in shapes.values()])
+    return pd.DataFrame(
+        {"file": pd.Categorical.from_codes(codes, pd.Index(list(shapes))), "line": lines}
+    )
+
+
+def _cut_off(file: str) -> str:
+    return (
+        f"{file}: its last line has no line end, as the others have. If its writer ended early, the "
+        "last value is cut off, and nothing else shows it."
+    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
     from sqlalchemy import URL, Connection
 
-    from lastmile.prepare.sources.acquired import Acquired, Place
+    from lastmile.prepare.sources.acquired import Acquired, Place, RawRows
 
 SQLITE_PASSING = ("locked", "busy")
 """Words in the messages of SQLite whose cause passes; its other operational errors do not."""
@@ -33,12 +33,12 @@ class SqlSource(Strict):
         """Read the rows; their digest can be had in no other way."""
         from lastmile.prepare.sources.acquired import Acquired, frame_digest
 
-        frame = self.read(place)
+        rows = self.read(place)
         return Acquired(
-            name=place.source, kind="sql", digest=frame_digest(frame), load=lambda: frame
+            name=place.source, kind="sql", digest=frame_digest(rows.frame), load=lambda: rows
         )
 
-    def read(self, place: "Place") -> "DataFrame":
+    def read(self, place: "Place") -> "RawRows":
         """Return the query's rows.
 
         Raises:
@@ -49,7 +49,7 @@ class SqlSource(Strict):
         import sqlalchemy as sa
         from sqlalchemy import exc
 
-        from lastmile.prepare.sources.acquired import checked_frame
+        from lastmile.prepare.sources.acquired import RawRows, checked_frame
 
         url = self._url()
         try:
@@ -70,7 +70,7 @@ class SqlSource(Strict):
                 f"Source {place.source!r}: the query gives no rows, it is no SELECT.",
                 "Write one SELECT as `query`.",
             ) from error
-        return checked_frame(frame, place.source)
+        return RawRows.counted(checked_frame(frame, place.source))
 
     def _url(self) -> "URL":
         import sqlalchemy as sa

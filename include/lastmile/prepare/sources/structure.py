@@ -9,6 +9,7 @@ by row, to tell exactly what is wrong and where, or that nothing is.
 import codecs
 import csv
 import io
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,18 @@ BOM = codecs.BOM_UTF8
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many data rows and columns a file has."""
+    """What a file's look tells before it is parsed."""
 
-    rows: int
     columns: int
+    lines: npt.NDArray[np.int32]
+    """The line, from 1, at which each data row begins."""
+    is_ended: bool
+    """Whether the last line has a line end too."""
+
+    @property
+    def rows(self) -> int:
+        """How many data rows there are."""
+        return len(self.lines)
 
 
 def check_structure(path: Path, delimiter: str, name: str) -> Shape:
@@ -54,12 +63,14 @@ def check_structure(path: Path, delimiter: str, name: str) -> Shape:
     scan = _Scan(name, delimiter, header)
     with path.open("rb") as file:
         is_plain = scan.run(file)
-    rows = scan.records if is_plain else _read_slowly(path, delimiter, name, header)
-    if rows < 2:
+        file.seek(-1, io.SEEK_END)
+        is_ended = file.read(1) in b"\r\n"
+    lines = scan.lines if is_plain else _read_slowly(path, delimiter, name, header)
+    if len(lines) < 2:
         raise DataError(
             f"{name}: a header, but no rows.", "See whether its writer ended early, or was empty."
         )
-    return Shape(rows - 1, len(header))
+    return Shape(len(header), lines[1:], is_ended)
 
 
 def _read_header(path: Path, delimiter: str, name: str) -> list[str]:
@@ -111,15 +122,20 @@ def _check_names(header: list[str], name: str) -> None:
 
 
 class _Scan:
-    """One pass over the bytes. `records` counts the header too."""
+    """One pass over the bytes."""
 
     def __init__(self, name: str, delimiter: str, header: list[str]) -> None:
-        self.records = 0
+        self._starts: list[npt.NDArray[np.int32]] = []
         self._name = name
         self._delimiter = ord(delimiter)
         self._header = header
         self._lines = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    @property
+    def lines(self) -> npt.NDArray[np.int32]:
+        """The line at which each record begins, the header's first."""
+        return np.concatenate(self._starts) if self._starts else np.empty(0, dtype=np.int32)
 
     def run(self, file: IO[bytes]) -> bool:
         """Return whether all is well; False: something looks odd, read it slowly.
@@ -202,9 +218,20 @@ class _Scan:
         fields = np.diff(np.flatnonzero(text[separators] == NEWLINE), prepend=-1)
         is_blank = (lengths == 0) | ((lengths == 1) & (text[ends - 1] == RETURN))
         if (is_blank | (fields == len(self._header))).all():
-            self.records += int((~is_blank).sum())
+            self._starts.append(self._first_lines(text, ends)[~is_blank])
             return int(np.diff(separators, prepend=-1).max()) <= MAX_FIELD_BYTES
         return False
+
+    def _first_lines(
+        self, text: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.int32]:
+        """Return the line at which each record of a block begins; a quoted one may have several."""
+        newlines = np.flatnonzero(text[: ends[-1] + 1] == NEWLINE)
+        before = np.arange(len(ends)) if len(newlines) == len(ends) else (
+            np.searchsorted(newlines, ends))  # fmt: skip
+        first = np.zeros(len(ends), dtype=np.int32)
+        first[1:] = before[:-1] + 1
+        return first + np.int32(self._lines + 1)
 
     def _place(self, data: bytes, at: int) -> str:
         """Return `file:line` and, where it can be told, the column's name."""
@@ -229,16 +256,16 @@ class _Scan:
         )
 
 
-def _read_slowly(path: Path, delimiter: str, name: str, header: list[str]) -> int:
-    """Read row by row and say what is wrong, and where; return the number of records if nothing is."""
+def _read_slowly(path: Path, delimiter: str, name: str, header: list[str]) -> npt.NDArray[np.int32]:
+    """Read row by row and say what is wrong, and where; if nothing is, return each record's line."""
     before = csv.field_size_limit(MAX_FIELD_BYTES)
-    line, records = 1, 0
+    line, starts = 1, array("i")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, name), delimiter=delimiter, strict=True)
             for record in reader:
                 if record:
-                    records += 1
+                    starts.append(line)
                     if len(record) != len(header):
                         raise _wrong_width(f"{name}:{line}", len(record), header, _is_last(reader))
                 line = reader.line_num + 1
@@ -246,7 +273,7 @@ def _read_slowly(path: Path, delimiter: str, name: str, header: list[str]) -> in
         raise _odd_record(f"{name}:{line}", str(error)) from error
     finally:
         csv.field_size_limit(before)
-    return records
+    return np.frombuffer(starts, dtype=np.int32)
 
 
 def _lines(file: IO[str], name: str) -> Iterator[str]:

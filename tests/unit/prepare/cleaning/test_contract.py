@@ -32,14 +32,15 @@ def test_a_row_that_breaks_a_rule_goes_to_quarantine_with_the_reason(
     assert rows.frame.index.tolist() == [0, 2]
     assert report.quarantined == {f"v: {reason}": 1}
     (aside,) = rows.quarantined
-    assert aside["__reason__"].tolist() == [f"v: {reason}"]
+    assert aside["reason"].tolist() == [f"v: {reason}"]
     assert rows.steps == [ContractStep()]
 
 
 def test_quarantine_shows_the_value_as_it_was_read(make_rows, apply, text_frame):
     rows = make_rows(text_frame(v=["1", "12.000,50"]), columns={"v": {"type": "number"}})
     apply(ContractCheck(), rows)
-    assert rows.quarantined[0]["v"].tolist() == ["12.000,50"]
+    aside = rows.origin.raw(rows.quarantined[0].index, ["v"])
+    assert aside["v"].tolist() == ["12.000,50"]
 
 
 def test_missing_values_break_no_other_rule(make_rows, apply, text_frame):
@@ -60,7 +61,7 @@ def test_a_row_has_all_its_reasons(make_rows, apply, text_frame):
     )
     report = apply(ContractCheck(), rows)
     assert report.quarantined == {"id: no key": 1, "v: below 0": 1, "w: not a number": 1}
-    assert rows.quarantined[0]["__reason__"].tolist() == ["id: no key; v: below 0; w: not a number"]
+    assert rows.quarantined[0]["reason"].tolist() == ["id: no key; v: below 0; w: not a number"]
 
 
 def test_more_than_the_share_allowed_fails_with_counts_and_reasons(make_rows, apply, text_frame):
@@ -75,7 +76,7 @@ def test_more_than_the_share_allowed_fails_with_counts_and_reasons(make_rows, ap
     assert "10.0%" in caught.value.headline
     assert "v: not a number (1)" in caught.value.headline
     assert "v: below 0 (1)" in caught.value.headline
-    assert "rows 9, 10" in caught.value.hint
+    assert "first at rows row 9; rows row 10." in caught.value.hint
 
 
 def test_exactly_the_share_allowed_passes(make_rows, apply, text_frame):

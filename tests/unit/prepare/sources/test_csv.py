@@ -37,12 +37,12 @@ def packed(*names: str) -> Callable[[bytes], bytes]:
 
 def test_every_value_is_text_and_an_empty_field_is_missing(place, tmp_path):
     (tmp_path / "t.csv").write_text(TEXT)
-    pd.testing.assert_frame_equal(CsvSource(path="t.csv").read(place), EXPECTED)
+    pd.testing.assert_frame_equal(CsvSource(path="t.csv").read(place).frame, EXPECTED)
 
 
 def test_what_stands_for_missing_can_be_told_and_nothing_else_does(place, tmp_path):
     (tmp_path / "t.csv").write_text("a;b\nNA;-\n;nan\n")
-    frame = CsvSource(path="t.csv", delimiter=";", missing=("-",)).read(place)
+    frame = CsvSource(path="t.csv", delimiter=";", missing=("-",)).read(place).frame
     pd.testing.assert_frame_equal(
         frame, pd.DataFrame({"a": ["NA", ""], "b": [None, "nan"]}, dtype="str")
     )
@@ -61,7 +61,7 @@ def test_what_stands_for_missing_can_be_told_and_nothing_else_does(place, tmp_pa
 )
 def test_compressed_files_are_unpacked_and_the_copy_goes(place, tmp_path, suffix, compress):
     (tmp_path / f"t.csv.{suffix}").write_bytes(compress(TEXT.encode()))
-    frame = CsvSource(path=f"t.csv.{suffix}").read(place)
+    frame = CsvSource(path=f"t.csv.{suffix}").read(place).frame
     pd.testing.assert_frame_equal(frame, EXPECTED)
     assert not list(place.scratch.iterdir())
 
@@ -69,7 +69,7 @@ def test_compressed_files_are_unpacked_and_the_copy_goes(place, tmp_path, suffix
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8", "cp1252"])
 def test_the_declared_encoding_is_read(place, tmp_path, encoding):
     (tmp_path / "t.csv").write_bytes(TEXT.encode(encoding))
-    frame = CsvSource(path="t.csv", encoding=encoding).read(place)
+    frame = CsvSource(path="t.csv", encoding=encoding).read(place).frame
     pd.testing.assert_frame_equal(frame, EXPECTED)
     assert not list(place.scratch.iterdir())
 
@@ -77,7 +77,7 @@ def test_the_declared_encoding_is_read(place, tmp_path, encoding):
 def test_a_glob_reads_all_files_by_name_with_columns_in_any_order(place, tmp_path):
     (tmp_path / "b.csv").write_text("y,x\n2,b\n")
     (tmp_path / "a.csv").write_text("x,y\na,1\n")
-    frame = CsvSource(path="*.csv").read(place)
+    frame = CsvSource(path="*.csv").read(place).frame
     pd.testing.assert_frame_equal(
         frame, pd.DataFrame({"x": ["a", "b"], "y": ["1", "2"]}, dtype="str")
     )

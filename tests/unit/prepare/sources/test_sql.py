@@ -29,7 +29,7 @@ def test_the_rows_of_a_query(url, place):
     expected = pd.DataFrame(
         {"id": [1, 2], "v": [1.5, None], "w": pd.Series(["a", "7"], dtype="str")}
     )
-    pd.testing.assert_frame_equal(source().read(place), expected)
+    pd.testing.assert_frame_equal(source().read(place).frame, expected)
 
 
 def test_the_digest_follows_the_rows(url, place):
@@ -45,7 +45,7 @@ def test_the_rows_are_read_once(url, place):
     acquired = source().acquire(place)
     with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
         connection.execute(sa.text("delete from t"))
-    assert len(acquired.load()) == 2
+    assert len(acquired.load().frame) == 2
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ WRITES = ["delete from t", "drop table t", "insert into t (id, w) values (3, 'c'
 def test_a_query_that_writes_changes_nothing(url, place, query):
     with pytest.raises(DataError, match="refuses the query: attempt to write a readonly database"):
         source(query).read(place)
-    assert len(source().read(place)) == 2
+    assert len(source().read(place).frame) == 2
 
 
 def test_a_statement_without_rows_is_no_select(url, place):
@@ -79,7 +79,7 @@ def test_a_statement_without_rows_is_no_select(url, place):
 
 @pytest.mark.parametrize("text", [":foo", "100%", "%s", "?"])
 def test_the_query_is_sent_as_it_stands(url, place, text):
-    assert source(f"select id from t where w <> '{text}' order by id").read(place)[
+    assert source(f"select id from t where w <> '{text}' order by id").read(place).frame[
         "id"
     ].tolist() == [1, 2]
 
@@ -91,15 +91,19 @@ def test_a_parameter_that_nobody_gives_is_refused(url, place):
 
 def test_whole_numbers_beside_a_null_stay_what_they_are(url, place):
     """As float64, which pandas infers, both would be 9007199254740992."""
-    frame = source(
-        "select 9007199254740992 as k union all select 9007199254740993 union all select null"
-    ).read(place)
+    frame = (
+        source(
+            "select 9007199254740992 as k union all select 9007199254740993 union all select null"
+        )
+        .read(place)
+        .frame
+    )
     assert frame["k"].tolist()[:2] == ["9007199254740992", "9007199254740993"]
     assert frame["k"].isna().tolist() == [False, False, True]
 
 
 def test_whole_numbers_beside_fractions_stay_what_they_are(url, place):
-    frame = source("select 9007199254740993 as k union all select 1.5").read(place)
+    frame = source("select 9007199254740993 as k union all select 1.5").read(place).frame
     assert frame["k"].tolist() == ["9007199254740993", "1.5"]
 
 
@@ -110,7 +114,7 @@ def test_a_database_file_with_signs_of_a_url_in_its_name(place, monkeypatch, tmp
     connection.close()
     url = sa.URL.create("sqlite", database=str(path)).render_as_string()
     monkeypatch.setenv("LASTMILE_CONNECTION_DB", url)
-    assert source().read(place)["id"].tolist() == [7]
+    assert source().read(place).frame["id"].tolist() == [7]
 
 
 def test_a_database_given_as_a_file_uri_is_opened_for_reading(url, place, monkeypatch):
@@ -118,7 +122,7 @@ def test_a_database_given_as_a_file_uri_is_opened_for_reading(url, place, monkey
     monkeypatch.setenv("LASTMILE_CONNECTION_DB", f"sqlite:///file:{path}?uri=true&mode=rw")
     with pytest.raises(DataError, match="readonly"):
         source("drop table t").read(place)
-    assert len(source().read(place)) == 2
+    assert len(source().read(place).frame) == 2
 
 
 @pytest.fixture
@@ -136,7 +140,9 @@ def test_over_a_real_postgresql(postgres, place):
     for query in WRITES:
         with pytest.raises(DataError, match="in a read-only transaction"):
             source(query).read(place)
-    frame = source("select id, w from t where w like '%0%' or w = ':foo' order by id").read(place)
+    frame = (
+        source("select id, w from t where w like '%0%' or w = ':foo' order by id").read(place).frame
+    )
     assert frame["id"].tolist()[0] == "9007199254740993"
     assert frame["w"].tolist() == ["100%", ":foo"]
 

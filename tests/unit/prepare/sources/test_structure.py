@@ -1,13 +1,14 @@
 import codecs
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lastmile.errors import DataError
 from lastmile.prepare.sources import structure
-from lastmile.prepare.sources.structure import Shape, check_structure
+from lastmile.prepare.sources.structure import check_structure
 
 
 @pytest.fixture
@@ -21,20 +22,27 @@ def check(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "shape"),
+    ("content", "lines"),
     [
-        pytest.param(b"a,b\n1,2\n3,4\n", (2, 2), id="plain"),
-        pytest.param(b"a,b\r\n1,2\r\n3,4", (2, 2), id="crlf-no-last-newline"),
-        pytest.param(b"a,b\r1,2\r", (1, 2), id="old-mac"),
-        pytest.param(codecs.BOM_UTF8 + b'"a","b"\n1,2\n', (1, 2), id="byte-order-mark"),
-        pytest.param(b'a,b\n1,"x,y\n""z"""\n', (1, 2), id="quoted"),
-        pytest.param(b'a,b\n5" disk,6" disk\n', (1, 2), id="inches"),
-        pytest.param(b"a,b\n\n1,2\n\n", (1, 2), id="blank-lines"),
-        pytest.param("a,b\n\u00e9,\U0001f600\n".encode(), (1, 2), id="utf-8"),
+        pytest.param(b"a,b\n1,2\n3,4\n", [2, 3], id="plain"),
+        pytest.param(b"a,b\r\n1,2\r\n3,4", [2, 3], id="crlf-no-last-newline"),
+        pytest.param(b"a,b\r1,2\r", [2], id="old-mac"),
+        pytest.param(codecs.BOM_UTF8 + b'"a","b"\n1,2\n', [2], id="byte-order-mark"),
+        pytest.param(b'a,b\n1,"x,y\n""z"""\n', [2], id="quoted"),
+        pytest.param(b'a,b\n5" disk,6" disk\n', [2], id="inches"),
+        pytest.param(b"a,b\n\n1,2\n\n", [3], id="blank-lines"),
+        pytest.param(b'a,b\n1,"x\n\ny"\n\n3,4\n"5",6\n', [2, 6, 7], id="lines-in-quotes"),
+        pytest.param(b'a,b\r1,"x\ry"\r\r3,4\r', [2, 5], id="old-mac-lines-in-quotes"),
+        pytest.param("a,b\n\u00e9,\U0001f600\n".encode(), [2], id="utf-8"),
     ],
 )
-def test_a_table_is_a_table(check, content, shape):
-    assert check(content) == Shape(*shape)
+@pytest.mark.parametrize("block", [structure.BLOCK_BYTES, 5])
+def test_a_table_is_a_table_whose_rows_have_their_lines(check, monkeypatch, content, lines, block):
+    monkeypatch.setattr(structure, "BLOCK_BYTES", block)
+    shape = check(content)
+    assert (shape.columns, shape.rows) == (2, len(lines))
+    assert shape.lines.tolist() == lines
+    assert shape.is_ended == content.endswith((b"\n", b"\r"))
 
 
 @pytest.mark.parametrize(
@@ -120,9 +128,12 @@ def test_whatever_the_csv_module_writes_is_a_table(tmp_path_factory, rows, block
     before = structure.BLOCK_BYTES
     structure.BLOCK_BYTES = block  # so that blocks end anywhere
     try:
-        assert check_structure(path, ",", "t.csv") == Shape(len(rows), 2)
+        shape = check_structure(path, ",", "t.csv")
     finally:
         structure.BLOCK_BYTES = before
+    assert (shape.rows, shape.columns) == (len(rows), 2)
+    spans = [1 + sum(field.count("\n") for field in row) for row in rows]
+    assert shape.lines.tolist() == [2, *(2 + np.cumsum(spans)[:-1])]
 
 
 @given(lines=st.lists(st.text(st.sampled_from('a,"'), max_size=5), min_size=1, max_size=8),
@@ -135,9 +146,10 @@ def test_the_quick_pass_never_takes_what_the_row_by_row_pass_refuses(
     before = structure.BLOCK_BYTES
     structure.BLOCK_BYTES = block
     try:
-        quick = check_structure(path, ",", "t.csv").rows
+        quick = check_structure(path, ",", "t.csv").lines
     except DataError:
         return
     finally:
         structure.BLOCK_BYTES = before
-    assert structure._read_slowly(path, ",", "t.csv", ["a", "b"]) == quick + 1
+    slow = structure._read_slowly(path, ",", "t.csv", ["a", "b"])
+    assert slow.tolist() == [1, *quick]
