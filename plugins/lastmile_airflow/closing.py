@@ -87,8 +87,8 @@ def ask(address: str, body: dict[str, Any]) -> str:
 def show_messages(screen: "Screen", context: "Context") -> None:
     """Show what was told of the run: sent where, or, without an account, the text that would have gone."""
     from lastmile.ledger import outbox
-    from lastmile.team.channels import destination
     from lastmile.team.events import Message
+    from lastmile.team.places import destination
     from lastmile.team.render.console import console_text
 
     with context.ledger.read() as connection:

@@ -49,11 +49,12 @@ def sweep(rest: AirflowRest, now: datetime) -> Swept:
         LastmileError: Airflow or the ledger does not answer.
     """
     from lastmile.ledger.ledger import Ledger
+    from lastmile.team.load import rules_or_default
     from lastmile.team.spool import sweep_spool
 
     settings = airflow_settings()
     ledger = Ledger(settings.ledger)
-    spooled = sweep_spool(settings.home_path, ledger)
+    spooled = sweep_spool(settings.home_path, ledger, rules_or_default(settings))
     failures = untold = 0
     for dag in rest.dags():
         tags = {tag["name"] for tag in dag["tags"]}
@@ -112,8 +113,10 @@ def _record_failures(
     run: dict[str, Any],
 ) -> int:
     """Record the failures of a failed run that are not in the ledger; returns how many."""
+    from lastmile.team.load import rules_or_default
     from lastmile.team.record import is_recorded, record
 
+    rules = rules_or_default(settings)
     dag_id, run_id = dag["dag_id"], run["dag_run_id"]
     failed = [task for task in rest.tasks(dag_id, run_id).values() if task["state"] == "failed"]
     owner = ", ".join(dag.get("owners") or []) or "airflow"
@@ -129,7 +132,8 @@ def _record_failures(
         key = failure_key(dag_id, run_id, step, attempt)
         if not is_recorded(ledger, key):
             log.warning("%s of run %s of %s had not been reported.", step, run_id, dag_id)
-            record(ledger, failure_event(settings, dag_id, run_id, step, error, owner), key)
+            event = failure_event(settings, dag_id, run_id, step, error, owner)
+            record(ledger, event, key, rules)
             recorded += 1
     return recorded
 

@@ -35,6 +35,15 @@ class Incident(Strict):
     occurrences: int
     opened_at: datetime
     changed_at: datetime
+    severity: str
+    silenced_until: datetime | None
+    """Until when nobody is told of it."""
+    silence: str | None
+    """The ticket that says why."""
+    touched_at: datetime | None
+    """When somebody took it up."""
+    touched_by: str | None
+    escalated_at: datetime | None
 
 
 class OutboxEntry(Strict):
@@ -44,6 +53,7 @@ class OutboxEntry(Strict):
     key: str
     incident_id: int
     channel: str
+    action: str
     body: dict[str, Any]
     status: OutboxStatus
     attempts: int
@@ -138,41 +148,91 @@ def set_recovered(connection: sa.Connection, incident_id: int, now: datetime) ->
     )
 
 
+def find_newest(connection: sa.Connection, fingerprint: str) -> Incident | None:
+    """Return the newest incident of a cause, open or over."""
+    query = (
+        sa.select(incidents)
+        .where(incidents.c.fingerprint == fingerprint)
+        .order_by(incidents.c.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    return Incident(**in_utc(row)) if row else None
+
+
+def set_silence(
+    connection: sa.Connection, incident_id: int, until: datetime | None, ticket: str | None
+) -> None:
+    """Say until when nobody is told of an incident, and which ticket says why; None: from now on again."""
+    change = incidents.update().where(incidents.c.id == incident_id)
+    connection.execute(change.values(silenced_until=until, silence=ticket))
+
+
+def set_touched(connection: sa.Connection, incident_id: int, by: str, now: datetime) -> None:
+    """Say that somebody has taken an incident up; the first one stays."""
+    connection.execute(
+        incidents.update()
+        .where(incidents.c.id == incident_id, incidents.c.touched_at.is_(None))
+        .values(touched_at=now, touched_by=by)
+    )
+
+
+def set_escalated(connection: sa.Connection, incident_id: int, now: datetime) -> bool:
+    """Say that an incident was passed on; False where another did so, it is over or taken up."""
+    changed = connection.execute(
+        incidents.update()
+        .where(
+            incidents.c.id == incident_id,
+            incidents.c.status == "open",
+            incidents.c.escalated_at.is_(None),
+            incidents.c.touched_at.is_(None),
+        )
+        .values(escalated_at=now)
+    )
+    return changed.rowcount == 1
+
+
+def find_untouched(connection: sa.Connection, opened_before: datetime) -> list[Incident]:
+    """Return the open incidents that nobody took up since then and that were not passed on; oldest first."""
+    query = (
+        sa.select(incidents)
+        .where(
+            incidents.c.status == "open",
+            incidents.c.opened_at <= opened_before,
+            incidents.c.touched_at.is_(None),
+            incidents.c.escalated_at.is_(None),
+        )
+        .order_by(incidents.c.id)
+    )
+    return [Incident(**in_utc(row)) for row in connection.execute(query).mappings()]
+
+
 def add_message(
     connection: sa.Connection,
     key: str,
     incident_id: int,
     channel: str,
+    action: str,
     body: dict[str, Any],
     now: datetime,
+    due: datetime,
 ) -> None:
-    """Put a message into the outbox, to be sent as soon as may be."""
+    """Put a message into the outbox, to be sent when it is due."""
     connection.execute(
         outbox.insert().values(
             key=key,
             incident_id=incident_id,
             channel=channel,
+            action=action,
             body=body,
             status="waiting",
             attempts=0,
-            next_attempt_at=now,
+            next_attempt_at=due,
             unsettled=False,
             error="",
             created_at=now,
         )
     )
-
-
-def newest_message_at(connection: sa.Connection, incident_id: int, channel: str) -> datetime | None:
-    """Return when the newest message of an incident to a channel was written."""
-    query = (
-        sa.select(outbox.c.created_at)
-        .where(outbox.c.incident_id == incident_id, outbox.c.channel == channel)
-        .order_by(outbox.c.id.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).mappings().first()
-    return in_utc(row)["created_at"] if row else None
 
 
 def find_champion(connection: sa.Connection, pipeline: str) -> tuple[int, str] | None:

@@ -14,7 +14,7 @@ from lastmile.ledger import tables
 from lastmile.ledger.engine import in_utc, open_engine
 from lastmile.pipeline.base import Strict
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test compares it with `migrations/versions/`."""
 
 WAIT_SECONDS = 15.0

@@ -121,40 +121,85 @@ def rest(connection: sa.Connection, channel: str, until: datetime) -> None:
     )
 
 
-def first_remote_id(connection: sa.Connection, entry: OutboxEntry) -> str | None:
-    """Return what an entry replies to: where the first sent message of its incident and channel stands."""
-    query = (
-        sa.select(outbox.c.remote_id)
-        .where(
-            outbox.c.incident_id == entry.incident_id,
-            outbox.c.channel == entry.channel,
-            outbox.c.status == "sent",
-            outbox.c.remote_id.is_not(None),
-            outbox.c.id < entry.id,
-        )
-        .order_by(outbox.c.id)
-        .limit(1)
-    )
-    return connection.execute(query).scalar()
+def newest_word_at(
+    connection: sa.Connection, incident_id: int, channel: str, without: Collection[str] = ()
+) -> datetime | None:
+    """Return when the newest message of an incident to a channel was written.
 
-
-def earlier_remote_id(connection: sa.Connection, entry: OutboxEntry) -> str | None:
-    """Return where the newest message about the same cause stands, of an incident before this one."""
-    cause = sa.select(incidents.c.fingerprint).where(incidents.c.id == entry.incident_id)
+    Args:
+        connection: The caller's transaction.
+        incident_id: The incident.
+        channel: The channel.
+        without: Actions that do not count.
+    """
     query = (
-        sa.select(outbox.c.remote_id)
-        .join(incidents, incidents.c.id == outbox.c.incident_id)
+        sa.select(outbox.c.created_at)
         .where(
-            incidents.c.fingerprint == cause.scalar_subquery(),
-            incidents.c.id < entry.incident_id,
-            outbox.c.channel == entry.channel,
-            outbox.c.status == "sent",
-            outbox.c.remote_id.is_not(None),
+            outbox.c.incident_id == incident_id,
+            outbox.c.channel == channel,
+            outbox.c.action.not_in(list(without)),
         )
         .order_by(outbox.c.id.desc())
         .limit(1)
     )
-    return connection.execute(query).scalar()
+    row = connection.execute(query).mappings().first()
+    return in_utc(row)["created_at"] if row else None
+
+
+def has_unbegun(connection: sa.Connection, incident_id: int, channel: str) -> bool:
+    """Tell whether a message of an incident waits that is surely not on its way."""
+    query = sa.select(outbox.c.id).where(
+        outbox.c.incident_id == incident_id,
+        outbox.c.channel == channel,
+        outbox.c.status == "waiting",
+        ~outbox.c.unsettled,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def drop_unbegun(connection: sa.Connection, incident_id: int, channel: str, action: str) -> None:
+    """Take back messages of one action that is surely not on its way: another one says more."""
+    connection.execute(
+        outbox.delete().where(
+            outbox.c.incident_id == incident_id,
+            outbox.c.channel == channel,
+            outbox.c.action == action,
+            outbox.c.status == "waiting",
+            ~outbox.c.unsettled,
+        )
+    )
+
+
+def find_opening(connection: sa.Connection, incident_id: int, channel: str) -> OutboxEntry | None:
+    """Return the first message of an incident to a channel."""
+    query = (
+        sa.select(outbox)
+        .where(outbox.c.incident_id == incident_id, outbox.c.channel == channel)
+        .order_by(outbox.c.id)
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    return OutboxEntry(**in_utc(row)) if row else None
+
+
+def resend(connection: sa.Connection, ids: Collection[int], now: datetime) -> list[int]:
+    """Let messages that were not sent be tried at once; returns which.
+
+    One that was given up starts from its first attempt. One that may be on its way is left alone: it
+    comes up again by itself, and is looked for first.
+    """
+    mine = outbox.c.id.in_(list(ids))
+    waits = (outbox.c.status == "waiting") & ~outbox.c.unsettled
+    ended = outbox.c.status.in_(["dead", "printed"])
+    query = sa.select(outbox.c.id).where(mine, waits | ended).order_by(outbox.c.id)
+    found = list(connection.execute(query).scalars())
+    connection.execute(outbox.update().where(mine, waits).values(next_attempt_at=now))
+    connection.execute(
+        outbox.update()
+        .where(mine, ended)
+        .values(status="waiting", attempts=0, next_attempt_at=now, settled_at=None)
+    )
+    return found
 
 
 def read_entries(

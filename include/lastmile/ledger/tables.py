@@ -93,6 +93,13 @@ incidents = Table(
     Column("occurrences", Integer, nullable=False),
     Column("opened_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("severity", String(16), nullable=False, server_default="medium"),
+    Column("silenced_until", DateTime(timezone=True)),
+    Column("silence", String(255)),  # the ticket that says why nobody is told
+    Column("touched_at", DateTime(timezone=True)),  # when somebody took it up
+    Column("touched_by", String(255)),
+    Column("escalated_at", DateTime(timezone=True)),
+    Index("ix_incidents_fingerprint", "fingerprint"),
     Index("ix_incidents_pipeline_status", "pipeline", "status"),
     # One cause, one open incident: the database holds this, whoever writes at the same moment.
     Index(
@@ -112,19 +119,34 @@ sightings = Table(  # one event that led to an incident; its key makes a second 
     Column("seen_at", DateTime(timezone=True), nullable=False),
 )
 
+threads = Table(  # where a cause is told in a channel: its ticket, its thread
+    "threads",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("channel", String(16), primary_key=True),
+    Column("place", String(255), nullable=False),  # the project, the channel
+    Column("remote_id", String(255), nullable=False),  # the ticket, the thread's first message
+    Column("key", String(400), nullable=False),  # of the outbox entry that began it
+    Column("incident_id", ForeignKey("incidents.id"), nullable=False),  # the last one told there
+    Column("shown", Integer, nullable=False),  # the count that readers see there
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("commented_at", DateTime(timezone=True), nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("key", String(400), nullable=False),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False),
-    Column("channel", String(16), nullable=False),  # jira, slack
+    Column("channel", String(16), nullable=False),  # lastmile.clients.kinds
+    Column("action", String(16), nullable=False, server_default="opened"),
     Column("body", JSON, nullable=False),  # lastmile.team.events.Message
     Column("status", String(16), nullable=False),  # waiting, sent, printed, dead
     Column("attempts", Integer, nullable=False),  # also the token of who is sending it
     Column("next_attempt_at", DateTime(timezone=True), nullable=False),
     Column("unsettled", Boolean, nullable=False),  # a send was begun and its answer is not known
-    Column("remote_id", String(255)),  # the ticket's key, the message's channel and timestamp
+    Column("remote_id", String(255)),  # the ticket's or the message's id there
     Column("error", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("settled_at", DateTime(timezone=True)),  # when it stopped waiting

@@ -10,6 +10,7 @@ from lastmile.run import Context, StageName, StageRecord
 from lastmile.team.changes import changes_since, last_release, own_release
 from lastmile.team.events import Event, Kind
 from lastmile.team.evidence import read_passport, read_records, read_released, read_verdict
+from lastmile.team.load import rules_or_default
 from lastmile.team.record import presentable, record
 from lastmile.team.spool import spool
 
@@ -30,7 +31,7 @@ def announce(context: Context) -> Event:
     event = presentable(event)
     key = f"{event.pipeline}/{event.run_id}/end/{event.kind}/{bundle[:12]}"
     try:
-        record(context.ledger, event, key)
+        record(context.ledger, event, key, rules_or_default(context.settings))
     except StoreError as error:  # the run has ended well all the same: a sweep records it later
         log.warning("%s The announcement is spooled.", error)
         spool(context.settings.home_path, event, key)

@@ -5,23 +5,36 @@ A way is a tracker or a chat, whichever kind it is; its name is the kind's.
 
 import hashlib
 import logging
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lastmile.clients.chat import Chat, ChatSettings
-from lastmile.clients.kinds import CHATS, TRACKERS, Chats, Trackers
-from lastmile.clients.tracker import NewTicket, Ticket, TicketKind, Tracker, TrackerSettings
+from lastmile.clients.chat import Chat
+from lastmile.clients.kinds import TRACKERS
+from lastmile.clients.story import Story, cut
+from lastmile.clients.tracker import (
+    NewTicket,
+    Severity,
+    Ticket,
+    TicketKind,
+    Tracker,
+    TrackerSettings,
+)
 from lastmile.errors import PermanentError, SettingsError
 from lastmile.settings import connection_url
-from lastmile.team.events import Action, Event, Kind, Message
-from lastmile.team.render.story import story, ticket_title
+from lastmile.team.events import Action, Kind, Message
+from lastmile.team.places import key_of, kind_settings, place_of
+from lastmile.team.render.story import state_of, story, ticket_title
+from lastmile.team.rules import TeamRules
+
+if TYPE_CHECKING:
+    from lastmile.clients.chat import ChatSettings
+    from lastmile.ledger.incidents import Incident
+    from lastmile.ledger.threads import Thread
 
 log = logging.getLogger(__name__)
-
-DEFAULT_TRACKER = TRACKERS[0]
-DEFAULT_CHAT = CHATS[0]
-"""Where a destination goes that names no kind."""
 
 KINDS = {
     Kind.FAILURE: TicketKind.FAULT,
@@ -42,20 +55,35 @@ class Sending:
     key: str
     """The outbox entry's; the message carries it, so that it can be found again."""
     message: Message
-    replies_to: str | None
-    """Remote id of the first message of the incident in this channel."""
-    earlier: str | None
-    """Remote id of the newest message about the same cause, of an incident that is over."""
+    incident: "Incident"
+    """The incident as it stands now."""
+    opening: Message
+    """The incident's first message in this channel."""
+    thread: "Thread | None"
+    """Where the cause is told in this channel."""
+    may_go_on: bool
+    """Whether a story that was over may go on in its old ticket and thread."""
     unsettled: bool
     """An earlier attempt may have got through: look first."""
     written_at: datetime
+    links: tuple[tuple[str, str], ...] = ()
+    """Where else the cause is told: label and address."""
+    account: str = ""
+    """Whom it is for in this system."""
+    report: Callable[[], bytes | None] = lambda: None
+    """Reads the run's report, where it has one."""
+
+    @property
+    def is_first_word(self) -> bool:
+        """Whether nothing of this incident was said in this channel yet."""
+        return self.thread is None or self.thread.incident_id != self.incident.id
 
 
 class Channel(Protocol):
     """One system, with an account."""
 
     def send(self, sending: Sending) -> str:
-        """Send a message, unless it stands there already; returns its remote id.
+        """Send a message, unless it stands there already; returns the remote id of ticket or thread.
 
         Raises:
             NotTakenError: Not taken; worth another try.
@@ -72,54 +100,134 @@ class TrackerChannel:
 
     def __init__(self, name: str, tracker: Tracker) -> None:
         self._name = name
-        self._tracker = tracker
+        self.tracker = tracker
 
     def send(self, sending: Sending) -> str:
-        """Make the ticket of a cause, or comment on the one there is."""
-        message = sending.message
-        ticket = sending.replies_to or self._standing(sending)
-        if ticket is None and message.action is Action.RECOVERED:
+        """Make the ticket of a cause, or bring the one there is up to date."""
+        ticket = self._standing(sending)
+        action = sending.message.action
+        if ticket is None and action in {Action.RECOVERED, Action.UPDATED}:
             raise NoThreadError("no ticket was ever made for it")
         if ticket is None:
-            return self._tracker.create(new_ticket(self._name, message, sending.key))
-        mark = marker(sending.key)
-        if not (sending.unsettled and self._tracker.holds(ticket, mark)):
-            self._tracker.comment(ticket, story(message), f"{message.label} · {mark}")
+            return self._begin(sending)
+        if action is not Action.UPDATED:
+            self._say(sending, ticket)
+        self._show_state(sending, ticket)
+        return ticket.id
+
+    def _standing(self, sending: Sending) -> Ticket | None:
+        """Return the ticket that the story goes on in: the one we know, else what the search knows."""
+        if sending.thread is not None:
+            known = self.tracker.read(sending.thread.remote_id)
+            if known is not None and (known.is_open or sending.may_go_on):
+                return known
+            if not sending.is_first_word and sending.message.action is Action.RECOVERED:
+                return known
+        place = _place_or_raise(self._name, sending.message)
+        found = self.tracker.find(place, sending.message.label)
+        if found is None or found.is_open:
+            return found
+        # Done already, and not by us: only where an attempt to make it was not answered is it ours.
+        is_ours = sending.unsettled and self.tracker.holds(found.id, marker(sending.key))
+        return found if is_ours else None
+
+    def _begin(self, sending: Sending) -> str:
+        ticket = self.tracker.create(new_ticket(self._name, sending))
+        self._attach_report(sending, ticket)
+        if not sending.message.event.kind.is_incident:
+            self._if_allowed(
+                self.tracker.close, ticket
+            )  # kept for the record: nothing is to be done
         return ticket
 
-    def _standing(self, sending: Sending) -> str | None:
-        """Return the open ticket of the cause: the one we know, else what the search knows, which lags."""
-        if sending.earlier and _is_open(self._tracker.read(sending.earlier)):
-            return sending.earlier
-        place = _place_or_raise(self._name, sending.message)
-        found = self._tracker.find(place, sending.message.label)
-        return found.id if found is not None and found.is_open else None
+    def _say(self, sending: Sending, ticket: Ticket) -> None:
+        mark = marker(sending.key)
+        is_said = sending.unsettled and self.tracker.holds(ticket.id, mark)
+        is_over = sending.message.action is Action.RECOVERED
+        if not ticket.is_open and not is_over and sending.incident.status == "open":
+            self._if_allowed(self.tracker.reopen, ticket.id)
+        if not is_said:
+            told = _told(sending)
+            self.tracker.comment(ticket.id, told, f"{sending.message.label} · {mark}")
+        if sending.message.action is Action.OPENED:
+            self._attach_report(sending, ticket.id)
+        if is_over and ticket.is_open:
+            self._if_allowed(self.tracker.close, ticket.id)
 
+    def _show_state(self, sending: Sending, ticket: Ticket) -> None:
+        """Put the count into the title. What a person has made of the rest of it stays."""
+        title = counted(ticket.title, sending.incident.occurrences)
+        if title != ticket.title:
+            self.tracker.retitle(ticket.id, title)
 
-def _is_open(ticket: Ticket | None) -> bool:
-    return ticket is not None and ticket.is_open
+    def _attach_report(self, sending: Sending, ticket: str) -> None:
+        if (content := sending.report()) is not None:
+            name = f"report-{sending.message.event.run_id[:60]}.html"
+            name = re.sub(r"[^\w.+-]+", "_", name)
+            self._if_allowed(lambda t: self.tracker.attach(t, name, content), ticket)
+
+    def _if_allowed(self, act: Callable[[str], None], ticket: str) -> None:
+        """Do what is good to have: where it is refused, what had to be said is said all the same."""
+        try:
+            act(ticket)
+        except PermanentError as error:
+            log.warning("%s %s", error.headline, error.hint)
 
 
 class ChatChannel:
-    """One thread per cause. The remote id is the message's."""
+    """One thread per cause; its first message shows the state now. The remote id is that message's."""
 
     def __init__(self, name: str, chat: Chat) -> None:
         self._name = name
         self._chat = chat
 
     def send(self, sending: Sending) -> str:
-        """Post the first message of a cause, or reply in its thread."""
-        if sending.replies_to is None and sending.message.action is Action.RECOVERED:
-            raise NoThreadError("no message was ever posted for it")
+        """Post the first message of a cause, or reply in its thread and bring the first up to date."""
         place = _place_or_raise(self._name, sending.message)
-        if sending.unsettled and (standing := self._look(place, sending)):
-            return standing
-        return self._chat.post(place, story(sending.message), sending.key, sending.replies_to)
+        root = self._root(sending, place)
+        if root is None and sending.message.action in {Action.RECOVERED, Action.UPDATED}:
+            raise NoThreadError("no message was ever posted for it")
+        if sending.message.action is Action.UPDATED and root is not None:
+            self._show_state(sending, root)
+            return root.remote_id
+        standing = self._look(place, sending, root) if sending.unsettled else None
+        posted = standing or self._chat.post(
+            place,
+            self._words(sending, root),
+            sending.key,
+            root.remote_id if root else None,
+            aloud=root is not None and _is_loud(sending),
+        )
+        if root is None:
+            return posted
+        self._show_state(sending, root)
+        return root.remote_id
 
-    def _look(self, place: str, sending: Sending) -> str | None:
+    def _root(self, sending: Sending, place: str) -> "Thread | None":
+        """Return the thread that the story goes on in."""
+        thread = sending.thread
+        if thread is None or not self._chat.can_look_back:
+            return thread
+        is_elsewhere = thread.place != place  # the pipeline moved, or it is passed on to others
+        if is_elsewhere and (sending.is_first_word or sending.message.action is Action.ESCALATED):
+            return None
+        return thread if sending.may_go_on or not sending.is_first_word else None
+
+    def _words(self, sending: Sending, root: "Thread | None") -> Story:
+        told = _told(sending)
+        if root is None and sending.message.action is not Action.ESCALATED:
+            return replace(told, state=state_of(sending.incident), links=_links(told, sending))
+        return told
+
+    def _show_state(self, sending: Sending, root: "Thread") -> None:
+        told = story(sending.opening)
+        shown = replace(told, state=state_of(sending.incident), links=_links(told, sending))
+        self._chat.update(root.remote_id, shown, root.key)
+
+    def _look(self, place: str, sending: Sending, root: "Thread | None") -> str | None:
         since = sending.written_at.timestamp() - 60
         try:
-            return self._chat.find(place, sending.key, since, sending.replies_to)
+            return self._chat.find(place, sending.key, since, root.remote_id if root else None)
         except SettingsError as error:  # a bot may be allowed to write but not to read
             log.warning("%s The message may come twice.", error)
             return None
@@ -130,30 +238,41 @@ def marker(key: str) -> str:
     return f"message {hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
-def new_ticket(channel: str, message: Message, key: str) -> NewTicket:
-    """Return the ticket of a cause; `key` is the outbox entry's."""
-    event = message.event
+def new_ticket(channel: str, sending: Sending) -> NewTicket:
+    """Return the ticket of a cause."""
+    message, event = sending.message, sending.message.event
     return NewTicket(
         place=_place_or_raise(channel, message),
-        title=ticket_title(message),
-        story=story(message),
-        marker=marker(key),
+        title=counted(ticket_title(message), sending.incident.occurrences),
+        story=_told(sending),
+        marker=marker(sending.key),
         label=message.label,
         labels=("lastmile", event.kind.replace("_", "-"), event.pipeline),
         kind=KINDS.get(event.kind, TicketKind.RECORD),
+        severity=Severity(sending.incident.severity),
+        assignee=sending.account,
     )
 
 
-def open_channels() -> dict[str, Channel | SettingsError | None]:
+_COUNT = re.compile(r" \(\d+ times\)$")
+LONGEST_TITLE = 230
+"""Leaves room for the count within the limit of every tracker."""
+
+
+def counted(title: str, times: int) -> str:
+    """Return a title with how often it was seen at its end, in place of an earlier count."""
+    bare = cut(_COUNT.sub("", title), LONGEST_TITLE)
+    return f"{bare} ({times} times)" if times > 1 else bare
+
+
+def open_channels(rules: TeamRules | None = None) -> dict[str, Channel | SettingsError | None]:
     """Return each channel that has an account; None without one; the error where it is wrong."""
-    return {name: _open(name, settings) for name, settings in _kinds().items()}
+    rules = rules or TeamRules()
+    kinds = kind_settings(rules.trackers, rules.chats)
+    return {name: _open(name, settings) for name, settings in kinds.items()}
 
 
-def _kinds() -> dict[str, TrackerSettings | ChatSettings]:
-    return {**dict(Trackers()), **dict(Chats())}
-
-
-def _open(name: str, settings: TrackerSettings | ChatSettings) -> Channel | SettingsError | None:
+def _open(name: str, settings: "TrackerSettings | ChatSettings") -> Channel | SettingsError | None:
     try:
         url = connection_url(name)
     except SettingsError:
@@ -166,45 +285,30 @@ def _open(name: str, settings: TrackerSettings | ChatSettings) -> Channel | Sett
         return error
 
 
-def channels_of(event: Event) -> tuple[str, str]:
-    """Return the tracker's and the chat's channel that an event is told through."""
-    tracker, _ = parted(event.tracker, TRACKERS, DEFAULT_TRACKER)
-    chat, _ = parted(event.channel, CHATS, DEFAULT_CHAT)
-    return tracker, chat
-
-
-def parted(destination: str | None, kinds: tuple[str, ...], default: str) -> tuple[str, str]:
-    """Part a destination, `RISK` or `github:acme/models`, into its kind and its place."""
-    kind, colon, place = (destination or "").partition(":")
-    return (kind, place) if colon and kind in kinds else (default, destination or "")
-
-
-def place_of(channel: str, event: Event) -> str:
-    """Return where in a channel's system an event is told; empty: nowhere."""
-    if channel in TRACKERS:
-        kind, place = parted(event.tracker, TRACKERS, DEFAULT_TRACKER)
-    else:
-        kind, place = parted(event.channel, CHATS, DEFAULT_CHAT)
-    return place if kind == channel else ""
-
-
-def destination(channel: str, message: Message) -> str:
-    """Say where a message goes, in words."""
-    settings, place = _kinds().get(channel), place_of(channel, message.event)
-    title = settings.title if settings else channel
-    if isinstance(settings, TrackerSettings):
-        return f"{title} {settings.ticket} in {place}" if place else f"{title} {settings.ticket}"
-    return f"{title} message to #{place.lstrip('#')}" if place else f"{title} message"
-
-
 def names_destination(channel: str, message: Message) -> bool:
-    """Tell whether the pipeline says where in this system to."""
+    """Tell whether it is said where in this system to."""
     return bool(place_of(channel, message.event))
 
 
 def _place_or_raise(channel: str, message: Message) -> str:
     place = place_of(channel, message.event)
     if not place:
-        key, what = ("tracker", "project") if channel in TRACKERS else ("channel", "channel")
-        raise PermanentError(f"The pipeline names no {what}.", f"Set team.{key}.")
+        what = "project" if channel in TRACKERS else "channel"
+        raise PermanentError(f"The pipeline names no {what}.", f"Set team.{key_of(channel)}.")
     return place
+
+
+def _is_loud(sending: Sending) -> bool:
+    """Whether a reply is for everybody: the cause came back, or nobody took it up."""
+    return sending.message.action is Action.ESCALATED or sending.is_first_word
+
+
+def _told(sending: Sending) -> Story:
+    told = story(sending.message)
+    if sending.message.action is Action.ESCALATED and sending.account:
+        return replace(told, calls=(sending.account,))
+    return told
+
+
+def _links(told: Story, sending: Sending) -> tuple[tuple[str, str], ...]:
+    return (*sending.links, *told.links)

@@ -4,14 +4,15 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from pydantic import ValidationError
 
 from lastmile.clients.answers import NotTakenError, UnansweredError
-from lastmile.clients.kinds import TRACKERS
+from lastmile.clients.kinds import CHATS, TRACKERS
 from lastmile.errors import LastmileError, SettingsError, TransientError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
@@ -19,17 +20,24 @@ from lastmile.team.channels import (
     Channel,
     NoThreadError,
     Sending,
-    destination,
+    TrackerChannel,
     names_destination,
     open_channels,
 )
-from lastmile.team.events import Message
+from lastmile.team.escalate import escalate
+from lastmile.team.events import Action, Event, Message
+from lastmile.team.evidence import read_report
+from lastmile.team.load import rules_or_default
+from lastmile.team.places import destination, key_of, place_of
+from lastmile.team.record import show_anew
 from lastmile.team.redact import known_secrets, redact
 from lastmile.team.render.console import console_text
+from lastmile.team.rules import TeamRules
 from lastmile.team.spool import sweep_spool
 
 if TYPE_CHECKING:
     from lastmile.ledger.incidents import OutboxEntry, OutboxStatus
+    from lastmile.ledger.threads import Thread
     from lastmile.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,9 +69,15 @@ def deliver_now(ledger: Ledger, settings: "Settings | None" = None) -> DeliveryR
     Raises:
         StoreError: The ledger does not answer.
     """
-    if settings is not None:
-        sweep_spool(settings.home_path, ledger)
-    return deliver(ledger, open_channels(), sys.stderr, datetime.now(UTC))
+    if settings is None:
+        return deliver(ledger, open_channels(), sys.stderr, datetime.now(UTC))
+    rules = rules_or_default(settings)
+    sweep_spool(settings.home_path, ledger, rules)
+    channels = open_channels(rules)
+    escalate(ledger, rules, channels, datetime.now(UTC))
+    return deliver(
+        ledger, channels, sys.stderr, datetime.now(UTC), rules, lambda e: read_report(e, settings)
+    )
 
 
 def deliver(
@@ -71,6 +85,8 @@ def deliver(
     channels: Mapping[str, "Channel | SettingsError | None"],
     console: TextIO,
     now: datetime,
+    rules: TeamRules | None = None,
+    report_of: Callable[[Event], bytes | None] = lambda _: None,
 ) -> DeliveryReport:
     """Send what is due now, in order.
 
@@ -79,12 +95,15 @@ def deliver(
         channels: By name; None where there is no account: then the message goes to the console.
         console: Where messages without an account go.
         now: The present; it goes on while this works.
+        rules: The team file's; None: as by default.
+        report_of: Reads the report that an event links to.
 
     Raises:
         StoreError: The ledger does not answer.
     """
     from lastmile.ledger import outbox
 
+    work = _Delivery(ledger, channels, console, rules or TeamRules(), report_of)
     began, started = now, time.monotonic()
     counts = {"sent": 0, "printed": 0, "postponed": 0, "dead": 0}
     resting: set[str] = set()
@@ -98,40 +117,161 @@ def deliver(
             claimed = outbox.claim(connection, entry, now, CLAIM_SECONDS)
         if claimed is None:
             continue  # another deliverer has it
-        outcome = _deliver_one(ledger, claimed, channels.get(entry.channel), console, now)
+        outcome = work.deliver(claimed, now)
         counts[outcome] += 1
         if outcome == "postponed":
             resting.add(entry.channel)  # what hinders one message hinders the next: no hammering
 
 
-def _deliver_one(
-    ledger: Ledger,
-    entry: "OutboxEntry",
-    channel: "Channel | SettingsError | None",
-    console: TextIO,
-    now: datetime,
-) -> str:
+@dataclass(frozen=True)
+class _Delivery:
+    """One pass over the outbox."""
+
+    ledger: Ledger
+    channels: Mapping[str, "Channel | SettingsError | None"]
+    console: TextIO
+    rules: TeamRules
+    report_of: Callable[[Event], bytes | None]
+
+    def deliver(self, entry: "OutboxEntry", now: datetime) -> str:
+        """Send a claimed entry; returns what became of it."""
+        try:
+            message = Message.model_validate(entry.body)
+        except ValidationError as error:
+            reason = f"The entry is no message of this Lastmile: {error.error_count()} faults."
+            return self._settle(entry, now, "dead", error=reason)
+        channel = self.channels.get(entry.channel)
+        if not names_destination(entry.channel, message):
+            why = f"the pipeline names no team.{key_of(entry.channel)}"
+            return self._print(entry, message, why, now)
+        if channel is None:
+            return self._print(entry, message, "no account", now)
+        sending = self._sending(entry, message, now)
+        try:
+            remote_id = _send(channel, sending)
+        except NoThreadError as error:
+            return self._print(entry, message, error.headline, now)
+        except (TransientError, SettingsError) as error:
+            # A wrong account is mended by its owner; what it could not send is kept until then.
+            return self._postpone(entry, error, now)
+        except LastmileError as error:
+            return self._settle(entry, now, "dead", error=_reason(error))
+        return self._keep(sending, entry, remote_id, now)
+
+    def _sending(self, entry: "OutboxEntry", message: Message, now: datetime) -> Sending:
+        from lastmile.ledger import incidents, outbox, threads
+
+        with self.ledger.read() as connection:
+            incident = incidents.read_incident(connection, entry.incident_id)
+            known = {t.channel: t for t in threads.find_threads(connection, incident.fingerprint)}
+            first = outbox.find_opening(connection, incident.id, entry.channel)
+        thread = known.pop(entry.channel, None)
+        return Sending(
+            key=entry.key,
+            message=message,
+            incident=incident,
+            opening=_opening(first, message),
+            thread=thread,
+            may_go_on=thread is not None and now - thread.changed_at <= self.rules.reopen_within,
+            unsettled=entry.unsettled,
+            written_at=entry.created_at,
+            links=tuple(self._links(known.values())),
+            account=self._account(entry.channel, message),
+            report=lambda: self.report_of(message.event),
+        )
+
+    def _account(self, channel: str, message: Message) -> str:
+        if message.action is Action.ESCALATED and self.rules.escalation is not None:
+            called = self.rules.escalation.accounts.get(channel)
+            if called:
+                return called
+        return self.rules.account_of(message.event.owner, channel)
+
+    def _links(self, others: Iterable["Thread"]) -> Iterator[tuple[str, str]]:
+        """Yield where else the cause is told, as far as it has an address."""
+        for thread in others:
+            channel = self.channels.get(thread.channel)
+            if isinstance(channel, TrackerChannel):
+                yield f"Ticket {thread.remote_id}", channel.tracker.address(thread.remote_id)
+
+    def _keep(self, sending: Sending, entry: "OutboxEntry", remote_id: str, now: datetime) -> str:
+        """Settle an entry that was sent, and keep where its story is told."""
+        from lastmile.ledger import outbox, threads
+
+        before, message = sending.thread, sending.message
+        place = place_of(entry.channel, message.event)
+        is_new = before is None or before.remote_id != remote_id
+        thread = threads.Thread(
+            fingerprint=sending.incident.fingerprint,
+            channel=entry.channel,
+            place=place if is_new or before is None else before.place,
+            remote_id=remote_id,
+            key=entry.key if is_new or before is None else before.key,
+            incident_id=entry.incident_id,
+            shown=sending.incident.occurrences,
+            changed_at=now,
+            commented_at=now
+            if before is None or message.action is not Action.UPDATED
+            else before.commented_at,
+        )
+        is_elsewhere = message.action is Action.ESCALATED and is_new and before is not None
+        with self.ledger.begin() as connection:
+            if not outbox.settle(connection, entry, now, "sent", remote_id):
+                log.warning("Message %s was sent late; another deliverer has it.", entry.key)
+            elif not is_elsewhere:
+                threads.keep_thread(connection, thread)
+                if is_new and entry.channel in TRACKERS:
+                    show_anew(connection, sending.incident, CHATS, now)
+        return "sent"
+
+    def _print(self, entry: "OutboxEntry", message: Message, why: str, now: datetime) -> str:
+        """Say a message on the console; one that has no words of its own is only settled."""
+        if message.action is not Action.UPDATED:
+            heading = f"{destination(entry.channel, message)}, not sent: {why}"
+            self.console.write(console_text(message, heading))
+            self.console.flush()
+        return self._settle(entry, now, "printed", error=f"not sent: {why}")
+
+    def _settle(
+        self, entry: "OutboxEntry", now: datetime, status: "OutboxStatus", error: str = ""
+    ) -> str:
+        from lastmile.ledger import outbox
+
+        if status == "dead":
+            log.error("Message %s to %s is given up: %s", entry.key, entry.channel, error)
+        with self.ledger.begin() as connection:
+            if not outbox.settle(connection, entry, now, status, None, error):
+                log.warning("Message %s was %s late; another deliverer has it.", entry.key, status)
+        return status
+
+    def _postpone(self, entry: "OutboxEntry", error: LastmileError, now: datetime) -> str:
+        from lastmile.ledger import outbox
+
+        if entry.attempts >= MOST_ATTEMPTS:
+            reason = f"{_reason(error)} Given up after {entry.attempts} attempts."
+            return self._settle(entry, now, "dead", error=reason)
+        surely_not_sent = isinstance(error, NotTakenError | SettingsError)
+        retry_after = error.retry_after if isinstance(error, NotTakenError) else None
+        wait = _pause(entry.attempts, retry_after)
+        if not surely_not_sent:
+            wait = max(wait, SETTLE_SECONDS)
+        log.warning("Message %s to %s waits: %s", entry.key, entry.channel, _reason(error))
+        until = now + timedelta(seconds=wait)
+        # Surely not sent now; but an attempt before this one may still be.
+        unsettled = entry.unsettled or not surely_not_sent
+        with self.ledger.begin() as connection:
+            outbox.postpone(connection, entry, until, _reason(error), unsettled)
+            if retry_after:
+                outbox.rest(connection, entry.channel, now + timedelta(seconds=retry_after))
+        return "postponed"
+
+
+def _opening(first: "OutboxEntry | None", message: Message) -> Message:
+    """Return the message that an incident began with, as far as this Lastmile can read it."""
     try:
-        message = Message.model_validate(entry.body)
-    except ValidationError as error:
-        reason = f"The entry is no message of this Lastmile: {error.error_count()} faults."
-        return _settle(ledger, entry, now, "dead", error=reason)
-    if not names_destination(entry.channel, message):
-        key = "tracker" if entry.channel in TRACKERS else "channel"
-        return _print(ledger, entry, message, f"the pipeline names no team.{key}", console, now)
-    if channel is None:
-        return _print(ledger, entry, message, "no account", console, now)
-    sending = _sending(ledger, entry, message)
-    try:
-        remote_id = _send(channel, sending)
-    except NoThreadError as error:
-        return _print(ledger, entry, message, error.headline, console, now)
-    except (TransientError, SettingsError) as error:
-        # A wrong account is mended by its owner; what it could not send is kept until then.
-        return _postpone(ledger, entry, error, now)
-    except LastmileError as error:
-        return _settle(ledger, entry, now, "dead", error=_reason(error))
-    return _settle(ledger, entry, now, "sent", remote_id=remote_id)
+        return message if first is None else Message.model_validate(first.body)
+    except ValidationError:
+        return message
 
 
 def _send(channel: "Channel | SettingsError", sending: Sending) -> str:
@@ -143,75 +283,6 @@ def _send(channel: "Channel | SettingsError", sending: Sending) -> str:
         raise
     except Exception as error:  # an answer that nobody foresaw must not hold up the other messages
         raise UnansweredError(f"Sending ended with {type(error).__name__}: {error}.") from error
-
-
-def _sending(ledger: Ledger, entry: "OutboxEntry", message: Message) -> Sending:
-    from lastmile.ledger import outbox
-
-    with ledger.read() as connection:
-        replies_to = outbox.first_remote_id(connection, entry)
-        earlier = outbox.earlier_remote_id(connection, entry)
-    return Sending(
-        key=entry.key,
-        message=message,
-        replies_to=replies_to,
-        earlier=earlier,
-        unsettled=entry.unsettled,
-        written_at=entry.created_at,
-    )
-
-
-def _print(
-    ledger: Ledger,
-    entry: "OutboxEntry",
-    message: Message,
-    why: str,
-    console: TextIO,
-    now: datetime,
-) -> str:
-    console.write(console_text(message, f"{destination(entry.channel, message)}, not sent: {why}"))
-    console.flush()
-    return _settle(ledger, entry, now, "printed", error=f"not sent: {why}")
-
-
-def _settle(
-    ledger: Ledger,
-    entry: "OutboxEntry",
-    now: datetime,
-    status: "OutboxStatus",
-    remote_id: str | None = None,
-    error: str = "",
-) -> str:
-    from lastmile.ledger import outbox
-
-    if status == "dead":
-        log.error("Message %s to %s is given up: %s", entry.key, entry.channel, error)
-    with ledger.begin() as connection:
-        if not outbox.settle(connection, entry, now, status, remote_id, error):
-            log.warning("Message %s was %s late; another deliverer has it.", entry.key, status)
-    return status
-
-
-def _postpone(ledger: Ledger, entry: "OutboxEntry", error: LastmileError, now: datetime) -> str:
-    from lastmile.ledger import outbox
-
-    if entry.attempts >= MOST_ATTEMPTS:
-        reason = f"{_reason(error)} Given up after {entry.attempts} attempts."
-        return _settle(ledger, entry, now, "dead", error=reason)
-    surely_not_sent = isinstance(error, NotTakenError | SettingsError)
-    retry_after = error.retry_after if isinstance(error, NotTakenError) else None
-    wait = _pause(entry.attempts, retry_after)
-    if not surely_not_sent:
-        wait = max(wait, SETTLE_SECONDS)
-    log.warning("Message %s to %s waits: %s", entry.key, entry.channel, _reason(error))
-    until = now + timedelta(seconds=wait)
-    # Surely not sent now; but an attempt before this one may still be.
-    unsettled = entry.unsettled or not surely_not_sent
-    with ledger.begin() as connection:
-        outbox.postpone(connection, entry, until, _reason(error), unsettled)
-        if retry_after:
-            outbox.rest(connection, entry.channel, now + timedelta(seconds=retry_after))
-    return "postponed"
 
 
 def _pause(attempts: int, retry_after: float | None) -> float:

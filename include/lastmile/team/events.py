@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from lastmile.clients.story import cut
+from lastmile.clients.tracker import Severity
 from lastmile.pipeline.base import Strict
 from lastmile.store import canonical_json
 
@@ -59,9 +60,11 @@ class Event(Strict):
     """Label and http(s) address."""
     owner: str
     tracker: str | None = None
-    """Project key in the tracker."""
+    """Where its ticket goes, as `RISK` or `github:acme/models`; None: as the team file says."""
     channel: str | None = None
-    """Channel in the chat."""
+    """Where its message goes, as `risk-models` or `teams:models`; None: as the team file says."""
+    severity: Severity | None = None
+    """How much it matters; None until it is recorded: the team file says so."""
 
     def with_texts(self, change: Callable[[str], str]) -> "Event":
         """Return the event with every text of it changed, and cut to a bearable length."""
@@ -93,6 +96,10 @@ class Action(StrEnum):
     OPENED = "opened"
     REPEATED = "repeated"
     RECOVERED = "recovered"
+    ESCALATED = "escalated"
+    """Nobody has taken it up for too long."""
+    UPDATED = "updated"
+    """No word of its own: only what is shown of the incident's state changes."""
 
 
 class Message(Strict):

@@ -6,16 +6,23 @@ same key changes nothing.
 
 import hashlib
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lastmile.clients.kinds import CHATS, TRACKERS
 from lastmile.clients.story import cut
+from lastmile.clients.tracker import Severity
 from lastmile.errors import LastmileError, StoreError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
-from lastmile.team.channels import channels_of
+from lastmile.settings import load_settings
 from lastmile.team.events import Action, Event, Kind, Message, clean, fingerprint
+from lastmile.team.load import rules_or_default
+from lastmile.team.places import channels_of
 from lastmile.team.redact import known_secrets, redact
+from lastmile.team.rules import TeamRules
 from lastmile.team.spool import spool
 
 if TYPE_CHECKING:
@@ -31,7 +38,9 @@ CALLBACK_SECONDS = 0.03
 """How long a busy ledger may keep a callback before the event goes to the spool."""
 
 REPEAT_PAUSE = timedelta(hours=1)
-"""A repeat is always counted, and told at most so often."""
+"""A repeat is always counted, and told in words at most so often."""
+UPDATE_PAUSE = timedelta(minutes=1)
+"""How long a new count waits to be shown, so that a storm of repeats is one change."""
 
 NO_TICKET = frozenset({Kind.UNCHANGED, Kind.DRY_RUN})
 """What is told in the chat alone: a run that changed nothing would be a ticket every night."""
@@ -95,24 +104,29 @@ def stage_failure(
     )
 
 
-def record(ledger: Ledger, event: Event, key: str) -> RecordedIncident:
+def record(
+    ledger: Ledger, event: Event, key: str, rules: TeamRules | None = None
+) -> RecordedIncident:
     """Write an event into the ledger: its incident, its sighting and its messages, or none of them.
 
     Args:
         ledger: Where to.
         event: What happened. Secrets in it are hidden before it is stored.
         key: Names this event among all; a second report under it is harmless.
+        rules: The team file's; None: those of this environment.
 
     Raises:
         StoreError: The ledger does not answer.
     """
     from sqlalchemy.exc import IntegrityError
 
-    event, key = presentable(event), safe_key(key)
+    if rules is None:
+        rules = rules_or_default(load_settings())
+    event, key = rules.routed(presentable(event)), safe_key(key)
     for _ in range(MOST_TRIES):
         try:
             with ledger.begin() as connection:
-                return _record(connection, event, key, datetime.now(UTC))
+                return _Recording(connection, rules, key, datetime.now(UTC)).record(event)
         except IntegrityError:  # another process wrote the same key or cause: then it is there now
             continue
     raise StoreError(
@@ -128,7 +142,8 @@ def record_safely(settings: "Settings", event: Event, key: str) -> RecordedIncid
     """
     try:
         event = presentable(event)
-        return record(Ledger(settings.ledger, wait_seconds=CALLBACK_SECONDS), event, key)
+        ledger = Ledger(settings.ledger, wait_seconds=CALLBACK_SECONDS)
+        return record(ledger, event, key, rules_or_default(settings))
     except Exception as error:  # a callback must not fail, whatever broke
         log.warning("The ledger did not take the event %s (%s); it is spooled.", key, _said(error))
     try:
@@ -160,20 +175,50 @@ def safe_key(key: str) -> str:
     return f"{clean(key)[:200]}#{digest}"
 
 
-def _record(connection: "Connection", event: Event, key: str, now: datetime) -> RecordedIncident:
-    from lastmile.ledger import incidents as rows
+@dataclass(frozen=True)
+class _Recording:
+    """One event on its way into the ledger, within one transaction."""
 
-    if (known_id := rows.find_sighting(connection, key)) is not None:
-        known = rows.read_incident(connection, known_id)
-        return RecordedIncident(incident_id=known_id, is_known=True, occurrences=known.occurrences)
-    if not event.impact:
-        event = event.model_copy(update={"impact": _impact(connection, event)})
-    cause = fingerprint(event)
-    incident = rows.find_open(connection, cause) if event.kind.is_incident else None
-    if incident is None:
+    connection: "Connection"
+    rules: TeamRules
+    key: str
+    now: datetime
+
+    def record(self, event: Event) -> RecordedIncident:
+        """Write the incident, its sighting and its messages."""
+        from lastmile.ledger import incidents as rows
+
+        connection = self.connection
+        if (known_id := rows.find_sighting(connection, self.key)) is not None:
+            known = rows.read_incident(connection, known_id)
+            return RecordedIncident(
+                incident_id=known_id, is_known=True, occurrences=known.occurrences
+            )
+        if not event.impact:
+            event = event.model_copy(update={"impact": _impact(connection, event)})
+        cause = fingerprint(event)
+        incident = rows.find_open(connection, cause) if event.kind.is_incident else None
+        if incident is None:
+            incident = self._open(event, cause)
+            self._tell(Action.OPENED, event, incident)
+        else:
+            incident = self._silenced(rows.add_occurrence(connection, incident.id, self.now), event)
+            self._tell(Action.REPEATED, event, incident)
+        rows.add_sighting(connection, self.key, incident.id, self.now)
+        return RecordedIncident(
+            incident_id=incident.id,
+            is_known=False,
+            occurrences=incident.occurrences,
+            recovered=self._recover(event),
+        )
+
+    def _open(self, event: Event, cause: str) -> "Incident":
+        from lastmile.ledger import incidents as rows
+
+        before = rows.find_newest(self.connection, cause) if event.kind.is_incident else None
         incident = rows.add_incident(
-            connection,
-            now,
+            self.connection,
+            self.now,
             fingerprint=cause,
             pipeline=event.pipeline,
             kind=event.kind,
@@ -184,18 +229,157 @@ def _record(connection: "Connection", event: Event, key: str, now: datetime) -> 
             headline=event.headline,
             hint=event.hint,
             facts=event.facts,
+            severity=event.severity or Severity.MEDIUM,
+            # A silence is the cause's, not one incident's.
+            silenced_until=before.silenced_until if before else None,
+            silence=before.silence if before else None,
         )
-        _tell(connection, Action.OPENED, event, incident, key, now)
-    else:
-        incident = rows.add_occurrence(connection, incident.id, now)
-        _tell(connection, Action.REPEATED, event, incident, key, now)
-    rows.add_sighting(connection, key, incident.id, now)
-    return RecordedIncident(
-        incident_id=incident.id,
-        is_known=False,
-        occurrences=incident.occurrences,
-        recovered=_recover(connection, event, key, now),
+        return self._silenced(incident, event)
+
+    def _silenced(self, incident: "Incident", event: Event) -> "Incident":
+        """Put the team file's silence on an incident, if there is one; take one off that is over."""
+        from lastmile.ledger import incidents as rows
+
+        if not event.kind.is_incident:
+            return incident
+        silence = self.rules.silence_of(event, self.now)
+        if silence is not None:
+            until, ticket = silence.ends_at, silence.ticket
+        elif incident.silenced_until is not None and incident.silenced_until > self.now:
+            return incident
+        else:
+            until, ticket = None, None
+        if (until, ticket) != (incident.silenced_until, incident.silence):
+            rows.set_silence(self.connection, incident.id, until, ticket)
+        return incident.model_copy(update={"silenced_until": until, "silence": ticket})
+
+    def _tell(self, action: Action, event: Event, incident: "Incident") -> None:
+        """Write a message for each channel, unless nobody is to be told."""
+        from lastmile.ledger import outbox
+
+        if incident.silenced_until is not None:
+            return
+        tracker, chat = channels_of(event)
+        for channel in (chat,) if incident.kind in NO_TICKET else (tracker, chat):
+            said = action
+            if action is Action.REPEATED and self._was_told_lately(incident, channel):
+                if outbox.has_unbegun(self.connection, incident.id, channel):
+                    continue  # what waits will show the count as it is then
+                said = Action.UPDATED
+            add_message(
+                self.connection, self.rules, said, event, incident, channel, self.key, self.now
+            )
+
+    def _was_told_lately(self, incident: "Incident", channel: str) -> bool:
+        from lastmile.ledger import outbox
+
+        newest = outbox.newest_word_at(self.connection, incident.id, channel, {Action.UPDATED})
+        return newest is not None and self.now - newest < REPEAT_PAUSE
+
+    def _recover(self, event: Event) -> int:
+        """End the open incidents that this event proves to be over; returns how many."""
+        from lastmile.ledger import incidents as rows
+
+        if event.kind is Kind.FAILURE:
+            return 0
+        over = [
+            incident
+            for incident in rows.find_open_of_pipeline(self.connection, event.pipeline)
+            if _is_over(incident, event)
+        ]
+        for incident in over:
+            end(self.connection, self.rules, incident, event, self.key, self.now)
+        return len(over)
+
+
+def end(
+    connection: "Connection",
+    rules: TeamRules,
+    incident: "Incident",
+    event: Event,
+    key: str,
+    now: datetime,
+) -> None:
+    """Say that an incident is over, wherever it was told of.
+
+    Args:
+        connection: The caller's transaction.
+        rules: The team file's.
+        incident: The incident.
+        event: What ended it.
+        key: That event's.
+        now: The present.
+    """
+    from lastmile.ledger import incidents as rows
+    from lastmile.ledger import outbox
+
+    rows.set_recovered(connection, incident.id, now)
+    for channel in (*TRACKERS, *CHATS):
+        first = outbox.find_opening(connection, incident.id, channel)
+        if first is not None:  # where it was not told, its end is no news
+            there = _as_told(event, first.body.get("event", {}))
+            add_message(connection, rules, Action.RECOVERED, there, incident, channel, key, now)
+
+
+def _as_told(event: Event, first: dict[str, Any]) -> Event:
+    """Return the event as of the places where the incident was told, should the pipeline have moved."""
+    return event.model_copy(
+        update={"tracker": first.get("tracker"), "channel": first.get("channel")}
     )
+
+
+def add_message(
+    connection: "Connection",
+    rules: TeamRules,
+    action: Action,
+    event: Event,
+    incident: "Incident",
+    channel: str,
+    key: str,
+    now: datetime,
+) -> None:
+    """Write one message of an incident into the outbox. In quiet hours a chat's waits for their end."""
+    from lastmile.ledger import incidents as rows
+    from lastmile.ledger import outbox
+
+    message = Message(
+        action=action,
+        event=event,
+        fingerprint=incident.fingerprint,
+        occurrences=incident.occurrences,
+        opened_at=incident.opened_at,
+        cause=incident.headline,
+    )
+    due = now if channel in TRACKERS else rules.may_ring_at(Severity(incident.severity), now)
+    if action is Action.UPDATED:
+        due = max(due, now + UPDATE_PAUSE)
+    outbox.drop_unbegun(connection, incident.id, channel, Action.UPDATED)  # this one says as much
+    rows.add_message(
+        connection,
+        f"{key}:{incident.id}:{channel}:{action}",
+        incident.id,
+        channel,
+        action,
+        message.model_dump(mode="json"),
+        now,
+        due,
+    )
+
+
+def show_anew(
+    connection: "Connection", incident: "Incident", channels: Iterable[str], now: datetime
+) -> None:
+    """Let what was told of an incident show its state anew: a silence, a ticket that was made since."""
+    from lastmile.ledger import incidents as rows
+    from lastmile.ledger import outbox
+
+    for channel in channels:
+        first = outbox.find_opening(connection, incident.id, channel)
+        if first is None or outbox.has_unbegun(connection, incident.id, channel):
+            continue
+        key = f"state:{incident.id}:{channel}:{now.isoformat()}"
+        body = first.body | {"action": Action.UPDATED}
+        rows.add_message(connection, key, incident.id, channel, Action.UPDATED, body, now, now)
 
 
 def _impact(connection: "Connection", event: Event) -> str:
@@ -208,52 +392,6 @@ def _impact(connection: "Connection", event: Event) -> str:
     if released_by == event.run_id:  # it broke later, as in telling the team
         return f"Version {version} answers: this run released it before it failed."
     return f"Version {version} still answers; nothing was released."
-
-
-def _tell(
-    connection: "Connection",
-    action: Action,
-    event: Event,
-    incident: "Incident",
-    key: str,
-    now: datetime,
-) -> None:
-    from lastmile.ledger import incidents as rows
-
-    message = Message(
-        action=action,
-        event=event,
-        fingerprint=incident.fingerprint,
-        occurrences=incident.occurrences,
-        opened_at=incident.opened_at,
-        cause=incident.headline,
-    )
-    body = message.model_dump(mode="json")
-    tracker, chat = channels_of(event)
-    for channel in (chat,) if incident.kind in NO_TICKET else (tracker, chat):
-        if action is Action.REPEATED:
-            newest = rows.newest_message_at(connection, incident.id, channel)
-            if newest is not None and now - newest < REPEAT_PAUSE:
-                continue
-        name = f"{key}:{incident.id}:{channel}:{action}"
-        rows.add_message(connection, name, incident.id, channel, body, now)
-
-
-def _recover(connection: "Connection", event: Event, key: str, now: datetime) -> int:
-    """End the open incidents that this event proves to be over; returns how many."""
-    from lastmile.ledger import incidents as rows
-
-    if event.kind is Kind.FAILURE:
-        return 0
-    over = [
-        incident
-        for incident in rows.find_open_of_pipeline(connection, event.pipeline)
-        if _is_over(incident, event)
-    ]
-    for incident in over:
-        rows.set_recovered(connection, incident.id, now)
-        _tell(connection, Action.RECOVERED, event, incident, key, now)
-    return len(over)
 
 
 def _is_over(incident: "Incident", event: Event) -> bool:

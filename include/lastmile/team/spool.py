@@ -13,6 +13,7 @@ from lastmile.team.events import Event
 
 if TYPE_CHECKING:
     from lastmile.ledger.ledger import Ledger
+    from lastmile.team.rules import TeamRules
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def spool(home: Path, event: Event, key: str) -> Path:
     return path
 
 
-def sweep_spool(home: Path, ledger: "Ledger") -> int:
+def sweep_spool(home: Path, ledger: "Ledger", rules: "TeamRules | None" = None) -> int:
     """Record what was spooled, oldest first; returns how many events.
 
     Two sweeps at once are harmless: events have keys. A file that holds no event is set aside.
@@ -64,7 +65,7 @@ def sweep_spool(home: Path, ledger: "Ledger") -> int:
             aside = path.replace(path.with_suffix(".unreadable"))
             log.error("%s holds no event of this Lastmile; it is kept, but nobody was told.", aside)
             continue
-        record(ledger, spooled.event, spooled.key)
+        record(ledger, spooled.event, spooled.key, rules)
         path.unlink(missing_ok=True)
         recorded += 1
     return recorded

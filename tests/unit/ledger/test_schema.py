@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from alembic.migration import MigrationContext
 from lastmile.errors import SettingsError
 from lastmile.ledger.ledger import HEAD, Ledger
 from lastmile.ledger.schema import MIGRATIONS, alembic_config, current_version
-from lastmile.ledger.tables import metadata
+from lastmile.ledger.tables import metadata, outbox, threads
 
 
 def open_migrated(url: str) -> sa.Engine:
@@ -90,3 +91,43 @@ def test_an_unknown_database_is_a_settings_error(tmp_path: Path) -> None:
         Ledger("oracle://somewhere/x")
     with pytest.raises(SettingsError, match="no SQLAlchemy URL"):
         Ledger("not a url")
+
+
+def test_what_was_told_before_the_second_migration_is_known_after_it(ledger_url: str) -> None:
+    engine = open_migrated(ledger_url)
+    opened = {"action": "opened", "event": {"tracker": "RISK", "channel": "risk-models"}}
+    rows = [
+        (1, "jira", opened, "sent", "RISK-1"), (1, "slack", opened, "sent", "C1/1.0"),
+        (1, "slack", opened | {"action": "recovered"}, "sent", "C1/2.0"), (2, "jira", opened, "dead", None),
+        (3, "slack", opened, "sent", "C1/3.0"),
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0001")
+        old = sa.MetaData()
+        old.reflect(connection)
+        now = datetime(2026, 3, 1, tzinfo=UTC)
+        for number, cause in ((1, "a"), (2, "b"), (3, "a")):
+            connection.execute(
+                old.tables["incidents"].insert().values(
+                    id=number, fingerprint=cause, pipeline="p", kind="failure", status="recovered", stage="",
+                    run_id="r", owner="o", headline="h", hint="", facts={}, occurrences=number, opened_at=now,
+                    changed_at=now,
+                )
+            )  # fmt: skip
+        for number, (incident, channel, body, status, remote_id) in enumerate(rows):
+            connection.execute(
+                old.tables["outbox"].insert().values(
+                    key=f"k{number}", incident_id=incident, channel=channel, body=body, status=status,
+                    attempts=1, next_attempt_at=now, unsettled=False, remote_id=remote_id, error="",
+                    created_at=now,
+                )
+            )  # fmt: skip
+    with Ledger(ledger_url).read() as connection:
+        found = connection.execute(sa.select(threads).order_by(threads.c.channel)).mappings().all()
+        actions = (
+            connection.execute(sa.select(outbox.c.action).order_by(outbox.c.id)).scalars().all()
+        )
+    assert [(t["channel"], t["place"], t["remote_id"], t["key"], t["incident_id"]) for t in found] == [
+        ("jira", "RISK", "RISK-1", "k0", 1), ("slack", "risk-models", "C1/3.0", "k4", 3),
+    ]  # fmt: skip
+    assert actions == ["opened", "opened", "recovered", "opened", "opened"]

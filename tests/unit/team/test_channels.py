@@ -12,13 +12,13 @@ from lastmile.team.channels import (
     Channel,
     ChatChannel,
     NoThreadError,
-    Sending,
     TrackerChannel,
-    destination,
     names_destination,
     open_channels,
 )
 from lastmile.team.events import Action, Event, Message, fingerprint
+from lastmile.team.places import destination
+from sendings import make_sending
 
 MakeEvent = Callable[..., Event]
 
@@ -27,13 +27,6 @@ def make_message(event: Event, action: Action = Action.OPENED) -> Message:
     return Message(
         action=action, event=event, fingerprint=fingerprint(event), occurrences=1,
         opened_at=datetime.now(UTC), cause=event.headline,
-    )  # fmt: skip
-
-
-def make_sending(message: Message, key: str = "k1", replies_to: str | None = None) -> Sending:
-    return Sending(
-        key=key, message=message, replies_to=replies_to, earlier=None, unsettled=False,
-        written_at=datetime.now(UTC),
     )  # fmt: skip
 
 

@@ -122,8 +122,9 @@ def test_the_same_cause_after_recovery_goes_to_its_ticket_while_that_is_open(
         jira.tickets[0].status = status
     record(ledger, make_event(), "night 3")
     go(ledger)
-    if status == "To Do":
+    if status in {"To Do", "Done"}:
         assert [len(t.comments) for t in jira.tickets] == [2]
+        assert jira.tickets[0].status == "To Do"
     else:
         assert "failed in prepare" in jira.tickets[-1].fields["summary"]
         assert jira.tickets[-1].comments == []
@@ -532,7 +533,7 @@ def test_an_answer_that_nobody_foresaw_holds_up_no_other_message(
     record(ledger, make_event(), "k1")
     assert go(ledger) == DeliveryReport(sent=1, postponed=1)
     assert "KeyError" in only(ledger, "jira").error
-    assert go(ledger, 100).sent == 1
+    assert go(ledger, 100).sent == 2, "the ticket, and its address in the thread"
 
 
 @pytest.mark.usefixtures("accounts")

@@ -25,10 +25,12 @@ from lastmile.ledger.ledger import Ledger
 from lastmile.ledger.outbox import read_entries
 from lastmile.ledger.tables import outbox
 from lastmile.team.announce import announce
-from lastmile.team.channels import Sending, destination, open_channels
+from lastmile.team.channels import open_channels
 from lastmile.team.events import Action, Message
+from lastmile.team.places import destination
 from lastmile.team.record import record, stage_failure
 from lastmile.team.render.console import console_text
+from sendings import make_incident, make_sending, make_thread
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "team"
 UPDATE = bool(os.environ.get("LASTMILE_UPDATE_GOLDEN"))  # read now: no test sees such variables
@@ -105,11 +107,18 @@ STORIES: dict[str, tuple[Callable[[Night], None], Action]] = {
 FILES = {f"{story}.{form}.{ending}" for story in STORIES for form, ending in FORMS.items()}
 
 
-def last_message(night: Night, ledger: Ledger, action: Action) -> Message:
-    """The newest message of this sort, with what differs from test to test made the same."""
+def messages(night: Night, ledger: Ledger, action: Action) -> tuple[Message, Message]:
+    """The first message of an incident and the newest of this sort."""
     with ledger.read() as connection:
         entries = read_entries(connection, (), ("waiting",))
-    text = json.dumps([e.body for e in entries if e.body["action"] == action][-1])
+    newest = [e for e in entries if e.action == action][-1]
+    first = next(e for e in entries if e.incident_id == newest.incident_id)
+    return _made_the_same(night, first.body), _made_the_same(night, newest.body)
+
+
+def _made_the_same(night: Night, body: dict[str, Any]) -> Message:
+    """A message without what differs from test to test."""
+    text = json.dumps(body)
     text = text.replace(night.make_context(night.pipeline).store.url, "s3://models/lastmile")
     for ref in night.refs:  # an artefact's digest changes with every field that is added to it
         text = text.replace(ref.digest, f"{ref.kind}-digest")
@@ -117,27 +126,28 @@ def last_message(night: Night, ledger: Ledger, action: Action) -> Message:
     return Message.model_validate(json.loads(text) | {"opened_at": OPENED_AT})
 
 
-def send(message: Message, form: str, jira: FakeJira, slack: FakeSlack) -> Any:
+PLACES = {"jira": "RISK", "slack": "risk-models"}
+TICKET = (("Ticket RISK-1", "https://acme.atlassian.net/browse/RISK-1"),)
+
+
+def send(opening: Message, message: Message, form: str, jira: FakeJira, slack: FakeSlack) -> Any:
     """Send a message through the real client; returns what went over the wire."""
     channel = open_channels()[form]
     assert channel is not None
     assert not isinstance(channel, Exception)
-    opening = message.model_copy(update={"action": Action.OPENED})
-    replies_to = None
+    parts: dict[str, Any] = {"links": TICKET if form == "slack" else (), "opening": opening}
     if message.action is not Action.OPENED:
-        replies_to = channel.send(_sending(opening, "opening", None))
-    channel.send(_sending(message, "the outbox entry's key", replies_to))
+        first = channel.send(make_sending(opening, "opening", **parts))
+        parts["thread"] = make_thread(form, first, PLACES[form])
+        parts["incident"] = make_incident(message, headline=opening.event.headline)
+    channel.send(make_sending(message, "the outbox entry's key", **parts))
     if form == "slack":
-        return {key: slack.messages[-1][key] for key in ("text", "blocks")}
+        return [{key: m[key] for key in ("text", "blocks")} for m in slack.messages]
     (ticket,) = jira.tickets
-    return ticket.comments[-1] if ticket.comments else {"fields": ticket.fields}
-
-
-def _sending(message: Message, key: str, replies_to: str | None) -> Sending:
-    return Sending(
-        key=key, message=message, replies_to=replies_to, earlier=None, unsettled=False,
-        written_at=OPENED_AT,
-    )  # fmt: skip
+    status = {"status": ticket.status}
+    if ticket.comments:
+        return {"comment": ticket.comments[-1], "summary": ticket.fields["summary"]} | status
+    return {"fields": ticket.fields} | status
 
 
 @pytest.mark.usefixtures("accounts")
@@ -148,11 +158,11 @@ def test_a_message_is_as_its_golden_file_says(
 ) -> None:
     happens, action = STORIES[name]
     happens(night)
-    message = last_message(night, ledger, action)
+    opening, message = messages(night, ledger, action)
     if form == "console":
         text = console_text(message, f"{destination('slack', message)}, not sent: no account")
     else:
-        sent = send(message, form, jira, slack)
+        sent = send(opening, message, form, jira, slack)
         text = json.dumps(sent, indent=2, ensure_ascii=False) + "\n"
     for secret in (jira.token, slack.token, str(night.folder.parent)):
         assert secret not in text

@@ -1,10 +1,14 @@
 """What a message says, in order: the story that each system then lays out in its own format."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lastmile.clients.story import Story, cut, one_line
 from lastmile.team.events import Action, Event, Kind, Message
+
+if TYPE_CHECKING:
+    from lastmile.ledger.incidents import Incident
 
 TITLES = {
     Kind.FAILURE: "{pipeline} failed in {stage}",
@@ -21,9 +25,8 @@ def story(message: Message) -> Story:
     event = message.event
     links, no_links = _sorted_links(event)
     facts = (*event.facts.items(), *no_links)
-    if (
-        message.action is Action.RECOVERED
-    ):  # what brought recovery is told in full by its own message
+    if message.action in {Action.RECOVERED, Action.ESCALATED}:
+        # What brought recovery is told in full by its own message, the incident by its first one.
         facts = (("Was", message.cause), ("Seen", _times(message)), *no_links)
     title = cut(_title(message), 300)
     return Story(
@@ -46,11 +49,29 @@ def ticket_title(message: Message) -> str:
 def _title(message: Message) -> str:
     event = message.event
     title = TITLES[event.kind].format(pipeline=event.pipeline, stage=event.stage or "its run")
-    if message.action is Action.OPENED:
-        return title
-    if message.action is Action.REPEATED:
-        return f"{title} again, {_times(message)}"
-    return f"{event.pipeline} recovered"
+    match message.action:
+        case Action.REPEATED:
+            return f"{title} again, {_times(message)}"
+        case Action.RECOVERED:
+            return f"{event.pipeline} recovered"
+        case Action.ESCALATED:
+            return f"{title}: nobody has taken it up since {when(message.opened_at)}"
+    return title
+
+
+def state_of(incident: "Incident") -> str:
+    """Say how an incident stands now; nothing of an announcement."""
+    count = incident.occurrences
+    seen = f", seen {count} times, last {when(incident.changed_at)}" if count > 1 else ""
+    if incident.status == "noted":
+        return ""
+    if incident.status == "recovered":
+        times = f" after {count} times" if count > 1 else ""
+        return f"🟢 Recovered {when(incident.changed_at)}{times}"
+    if incident.silenced_until is not None and incident.silence:
+        return f"🔕 Silenced by {incident.silence} until {when(incident.silenced_until)}{seen}"
+    taken = f"; {incident.touched_by} is at it" if incident.touched_by else ""
+    return f"🔴 Open since {when(incident.opened_at)}{seen}{taken}"
 
 
 def _times(message: Message) -> str:
