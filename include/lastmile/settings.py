@@ -6,6 +6,7 @@ and handed down; never read at import.
 """
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 
@@ -78,6 +79,22 @@ class Settings(BaseSettings):
     serve_workers: int = Field(default=1, ge=1, le=64)
     """Server processes per model."""
 
+    registry: str = ""
+    """Where images go, `host[:port][/prefix]`; https, but http on this machine. Empty: no registry."""
+
+    server_image: str = ""
+    """Digest of the server base that models are put on. Empty: the one that `make images` made last."""
+
+    base_image: str = "python:3.12-slim"
+    """What `make images` builds on: any Debian with Python 3.11 to 3.13."""
+
+    build_image: str = ""
+    """Where `make images` installs packages, if that needs more than the base has: a proxy's certificate,
+    a package index. Nothing of it but the packages gets into an image. Empty: the base."""
+
+    build_network: str = ""
+    """The engine's network for builds, as `docker build --network` takes it. Empty: the engine's own."""
+
     lease_seconds: float = Field(default=30.0, gt=0)
     """A lock whose holder has not been heard of for so long may be taken over."""
 
@@ -89,6 +106,13 @@ class Settings(BaseSettings):
             raise ValueError("expected two ports from 1024 to 65535, as in 8600-8699")
         return value
 
+    @field_validator("server_image")
+    @classmethod
+    def _is_digest(cls, value: str) -> str:
+        if value and not re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+            raise ValueError("expected a digest, sha256: and 64 hexadecimal digits")
+        return value
+
     @property
     def home_path(self) -> Path:
         """The home as an absolute path."""
@@ -98,6 +122,11 @@ class Settings(BaseSettings):
     def pipelines_path(self) -> Path:
         """The folder of the pipeline files."""
         return self.root / "include" / "pipelines"
+
+    @property
+    def images_path(self) -> Path:
+        """The folder in which this machine keeps its server bases."""
+        return self.home_path / "images"
 
     @property
     def store(self) -> str:
@@ -130,6 +159,12 @@ def load_settings() -> Settings:
             f"{name} is {first['input']!r}: {first['msg']}",
             f"Set {name} to a value that fits, or unset it for the default.",
         ) from error
+
+
+def find_connection_url(name: str) -> SecretStr | None:
+    """Return the URL of a named connection; None where there is no such connection."""
+    url = os.environ.get(CONNECTION_PREFIX + name.upper())
+    return SecretStr(url) if url else None
 
 
 def connection_url(name: str) -> SecretStr:
