@@ -1,6 +1,6 @@
 """The stage: an approved bundle to a release candidate with its passport.
 
-The image of the docker and kubernetes targets will be built here, from the same bundle.
+Where the environment has a container registry the candidate becomes an image there, too: `image.json`.
 """
 
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from lastmile.artefacts.dataset import Dataset, read_dataset
+from lastmile.artefacts.image import ModelImage
 from lastmile.artefacts.passport import Candidate, Passport
 from lastmile.artefacts.verdict import Decision, Golden, Verdict
 from lastmile.clients.mlflow import Tracking
@@ -17,6 +18,7 @@ from lastmile.errors import ArtefactError, PermanentError, PipelineFileError
 from lastmile.package.provenance import commit_of, library_versions, stages_digest
 from lastmile.pipeline.load import find_pipeline, read_pipeline
 from lastmile.run import Context, Produced, StageName
+from lastmile.settings import Settings
 from lastmile.store import ArtefactRef, file_digest
 
 CANDIDATE = "candidate"
@@ -26,13 +28,16 @@ CANDIDATE = "candidate"
 class Stage:
     """Takes only what the verdict promotes; every byte of it is verified."""
 
-    code: ClassVar[tuple[str, ...]] = ("package", "artefacts.passport", "clients.mlflow")
+    code: ClassVar[tuple[str, ...]] = (
+        "package", "oci", "artefacts.passport", "artefacts.image", "clients.mlflow",
+    )  # fmt: skip
     libraries: ClassVar[tuple[str, ...]] = ()
     reusable: ClassVar[bool] = True
 
     def inputs(self, context: Context, scratch: Path) -> Any:
-        """Bundle, dataset and verdict; and which registry knows the version."""
+        """Bundle, dataset and verdict; which registry knows the version, and which has the image."""
         return {
+            **_image_inputs(context.settings),
             "pipeline": context.pipeline.name,
             "bundle": context.record(StageName.TRAIN).artefact.digest,
             "dataset": context.record(StageName.PREPARE).artefact.digest,
@@ -46,7 +51,8 @@ class Stage:
         Raises:
             PermanentError: The verdict is not PROMOTE, or is about another bundle or dataset.
             ArtefactError: Something that is built on is missing or altered.
-            ServiceUnavailableError: MLflow does not answer.
+            ServiceUnavailableError: MLflow or the container registry does not answer.
+            SettingsError: There is no server base, or the container registry refuses us.
         """
         bundle = context.record(StageName.TRAIN).artefact
         dataset = context.record(StageName.PREPARE).artefact
@@ -59,6 +65,7 @@ class Stage:
         version = _register(context, bundle, folder, judged)
         passport = _passport(context, verdict, judged, data, version)
         (out / "passport.json").write_text(passport.model_dump_json(indent=1))
+        image = _publish_image(context, passport, folder, scratch, out)
         candidate = Candidate(
             pipeline=context.pipeline.name,
             version=version,
@@ -73,9 +80,37 @@ class Stage:
                 "version": version,
                 "bundle": bundle.digest[:12],
                 "commit": passport.commit,
+                **({"image": image.reference} if image else {}),
             },
             rows=verdict.rows,
         )
+
+
+def _image_inputs(settings: Settings) -> dict[str, Any]:
+    if not settings.registry:
+        return {}
+    from lastmile.package.image import base_digest
+
+    return {"image": {"registry": settings.registry, "base": base_digest(settings)}}
+
+
+def _publish_image(
+    context: Context, passport: Passport, bundle: Path, scratch: Path, out: Path
+) -> ModelImage | None:
+    """Send the candidate's image and note it; None where the environment has no container registry."""
+    from lastmile.oci.remote import open_registry
+
+    registry = open_registry(context.settings)
+    if registry is None:
+        return None
+    from lastmile.package.image import open_base, publish_model
+
+    with registry:
+        base = open_base(context.settings, registry)
+        digest = file_digest(out / "passport.json")
+        image = publish_model(passport, digest, bundle, base, registry, scratch)
+    (out / "image.json").write_text(image.model_dump_json(indent=1))
+    return image
 
 
 def _read_verdict(folder: Path) -> tuple[Verdict, Golden]:

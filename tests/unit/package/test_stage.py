@@ -1,6 +1,8 @@
 """The stage `package`, over the real store and the real MLflow."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,24 @@ import pytest
 
 from bundles import write_bundle
 from deployed import copy_empty_registry
+from lastmile.artefacts.image import ModelImage
 from lastmile.artefacts.passport import Candidate, Passport
 from lastmile.artefacts.verdict import Check, Decision, Golden, Metric, Outcome, Verdict
 from lastmile.clients.mlflow import Tracking
-from lastmile.errors import ArtefactError, PermanentError, ServiceUnavailableError
+from lastmile.errors import (
+    ArtefactError,
+    PermanentError,
+    ServiceUnavailableError,
+    SettingsError,
+)
 from lastmile.features.schema import Column, ColumnKind
+from lastmile.oci.verify import verify_image
 from lastmile.package.provenance import stages_digest
 from lastmile.package.stage import CANDIDATE
 from lastmile.run import Context, StageName, StageRecord, execute, record_name
 from lastmile.settings import Settings
+from model_images import make_base
+from registry import running_registry, why_no_registry
 from stages import put_stage, write_dataset_files
 
 COLUMNS = (Column("x", ColumnKind.NUMBER),)
@@ -105,6 +116,30 @@ def test_another_bundle_is_another_version_and_the_same_one_is_not(
         candidate, _ = read(context, execute(StageName.PACKAGE, context))
         assert candidate.version == version
     assert context.record(StageName.PACKAGE).reused_from == "a"
+
+
+@pytest.mark.skipif(why_no_registry() is not None, reason=str(why_no_registry()))
+def test_with_a_container_registry_the_candidate_is_an_image_there(
+    judged: Callable[..., Context], tmp_path: Path
+) -> None:
+    context = judged()
+    with running_registry(tmp_path / "registry") as running, running.open() as images:
+        settings = context.settings.model_copy(update={"registry": f"{running.host}/models"})
+        context = replace(context, settings=settings)
+        with pytest.raises(SettingsError, match="There is no server base"):
+            execute(StageName.PACKAGE, context)
+        _, base = make_base(tmp_path / "base")
+        shutil.copytree(tmp_path / "base" / "images", settings.images_path)
+        record = execute(StageName.PACKAGE, context)
+        folder = context.store.open_artefact(record.artefact)
+        image = ModelImage.model_validate_json((folder / "image.json").read_bytes())
+        candidate, _ = read(context, record)
+        assert verify_image(image, candidate.bundle, images).layers[:-1] == base.layers
+        assert record.summary["image"] == image.reference
+        assert image.base == base.digest
+        assert image.sbom is not None
+        again = execute(StageName.PACKAGE, replace(context, run_id="run-1"))
+        assert again.reused_from == "run-1"  # the same base, registry, bundle and verdict
 
 
 @pytest.mark.parametrize(
