@@ -1,7 +1,7 @@
 # The verbs of Lastmile. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stop test check format lock schema docs bench clean
+.PHONY: help setup demo stop test check format lock schema docs images bench clean
 
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 export UV_COMPILE_BYTECODE := 1
@@ -48,6 +48,9 @@ lock: $(UV)  ## resolve the dependencies anew, export requirements.txt
 
 generate: setup  ## write the generated files anew (schema, requirements.txt, docs/dags.md)
 	@tools/generate.sh
+
+images: setup  ## build our own images with the Docker engine, where an input has changed
+	@$(RUN)python -m lastmile.cli.images $(ARGS)
 
 bench: setup  ## measure every figure that docs/benchmarks.md states
 	@$(RUN)python -m benchmarks
