@@ -8,6 +8,8 @@ from lastmile.artefacts.dataset import LABEL
 from lastmile.errors import DataError, PipelineFileError
 from lastmile.features.transform import cleaning_from_json, cleaning_to_json
 from lastmile.prepare.clean import clean as clean_joined
+from lastmile.prepare.join import join_sources
+from lastmile.prepare.sources.acquired import RawRows
 
 COLUMNS = {
     "x": {"type": "number"},
@@ -198,3 +200,27 @@ def test_the_report_counts_every_step(clean, frame, data):
     assert missing.filled == missing.flagged
     assert sum(sum(c.values()) for c in cleaned.rows.class_counts().values()) == len(cleaned.rows)
     assert set(cleaned.rows.frame[LABEL]) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("columns", [{}, {"n": {"type": "integer"}, "b": {"type": "boolean"},
+                                          "c": {"type": "category"}}])  # fmt: skip
+def test_whole_numbers_and_booleans_whose_partner_is_missing(make_data, frame, columns):
+    """They come as pandas' own types with gaps, and every step takes them."""
+    others = pd.DataFrame(
+        {"id": frame["id"][::2], "n": range(200), "b": [True, False] * 100, "c": [7, 8] * 100}
+    )
+    sources = {"rows": frame[["id", "y"]], "others": others.reset_index(drop=True)}
+    joined = join_sources(
+        {name: RawRows.counted(rows) for name, rows in sources.items()}, {"others": "id"}
+    )
+    steps = [
+        {"duplicates": {"by": "key", "keep": "newest", "order_by": "n"}},
+        {"missing": {"columns": ["n", "b", "c"], "by": "mode"}},
+    ]
+    cleaned = clean_joined(make_data(columns=columns, key="id", clean=steps), "binary", joined)
+    kinds = {name: rule.type for name, rule in cleaned.rows.rules.items()}
+    assert (kinds["n"], kinds["b"]) == ("integer", "boolean")
+    assert cleaned.rows.frame["n"].dropna().tolist() == list(range(200))
+    assert cleaned.rows.frame["n"].isna().sum() == 200
+    if columns:
+        assert set(cleaned.rows.value("c")) == {"7", "8"}

@@ -146,3 +146,11 @@ def test_a_way_that_does_not_fit_the_column_is_refused(
 def test_a_flag_that_the_server_could_not_set_is_refused():
     with pytest.raises(ValidationError, match="flag is for by: constant, median and mode"):
         Missing(columns=("x",), by="forward_fill", order_by="t", flag=True)
+
+
+def test_forward_fill_needs_an_order_that_can_be_read(make_rows, apply, text_frame):
+    frame = text_frame(x=["1", None, "3"], seen=["2024-01-01", "2024-01-02", "02.03.2026"])
+    step = {"missing": {"columns": ["x"], "by": "forward_fill", "order_by": "seen"}}
+    rows = make_rows(frame, "ttt", columns={"x": {"type": "number"}}, clean=[step])
+    with pytest.raises(DataError, match=r"'02\.03\.2026' is not an ISO 8601 time"):
+        apply(rows.data.clean[0].settings, rows)
