@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
-files=(include/pipelines/schema.json requirements.txt docs/dags.md)
+files=(include/pipelines/schema.json include/team.schema.json requirements.txt docs/dags.md)
 for file in "${files[@]}"; do cp --parents "$file" "$before"; done
 tools/generate.sh
 status=0

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lastmile.cli import text
+from lastmile.cli.incidents import incidents_app
 from lastmile.errors import ExitCode
 from lastmile.run import RunOptions, StageName
 from lastmile.settings import MOST_WORKERS
@@ -217,25 +218,7 @@ def rollback(
     return ExitCode.DONE
 
 
-@app.command()
-def incidents(
-    deliver: Annotated[
-        bool, typer.Option("--deliver", help="First try to deliver what waits in the outbox.")
-    ] = False,
-    json: Json = False,
-) -> ExitCode:
-    """List what is open, and what was told to whom."""
-    from lastmile.cli.edge import open_ledger
-    from lastmile.settings import load_settings
-    from lastmile.team.deliver import deliver_now
-    from lastmile.team.listing import list_incidents
-
-    settings = load_settings()
-    ledger = open_ledger(settings)
-    if deliver:
-        deliver_now(ledger, settings)
-    text.show(list_incidents(ledger), json, text.incidents)
-    return ExitCode.DONE
+app.add_typer(incidents_app)
 
 
 @app.command()
@@ -253,9 +236,12 @@ def doctor(json: Json = False) -> ExitCode:
 
 
 @app.command()
-def schema() -> ExitCode:
+def schema(
+    team: Annotated[bool, typer.Option("--team", help="Of include/team.yaml instead.")] = False,
+) -> ExitCode:
     """Print the JSON Schema of pipeline files."""
     from lastmile.pipeline.schema import pipeline_schema
+    from lastmile.team.schema import team_schema
 
-    typer.echo(pipeline_schema(), nl=False)
+    typer.echo(team_schema() if team else pipeline_schema(), nl=False)
     return ExitCode.DONE

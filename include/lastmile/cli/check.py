@@ -22,7 +22,7 @@ class Checked(Strict):
 
 
 def check_pipelines(names: list[str], settings: Settings) -> Checked:
-    """Check the named pipelines, or all there are.
+    """Check the named pipelines, or all there are, and the team file.
 
     Raises:
         PipelineFileError: There is none, or one that is named does not exist.
@@ -34,7 +34,18 @@ def check_pipelines(names: list[str], settings: Settings) -> Checked:
             "Set LASTMILE_ROOT to the checkout, or run `lastmile` there.",
         )
     problems = [problem for file in files for problem in _problems_of(file, settings)]
+    problems += _problems_of_team(settings)
     return Checked(files=tuple(str(file) for file in files), problems=tuple(problems))
+
+
+def _problems_of_team(settings: Settings) -> list[Problem]:
+    from lastmile.team.load import check_rules, team_file
+
+    try:
+        return check_rules(settings)
+    except PipelineFileError as error:
+        file = str(team_file(settings))
+        return [Problem(file=file, line=1, column=1, message=error.headline, hint=error.hint)]
 
 
 def _problems_of(file: Path, settings: Settings) -> list[Problem]:

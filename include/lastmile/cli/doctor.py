@@ -4,13 +4,19 @@ import importlib.metadata
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lastmile.cli.check import check_pipelines
 from lastmile.cli.edge import open_ledger, open_store
 from lastmile.deploy.ports import is_free, port_range
 from lastmile.errors import LastmileError
 from lastmile.pipeline.base import Strict
-from lastmile.settings import CONNECTION_PREFIX, Settings
+from lastmile.pipeline.load import pipeline_files, read_pipeline
+from lastmile.settings import Settings
+
+if TYPE_CHECKING:
+    from lastmile.pipeline.definition import Pipeline
 
 FREE_BYTES = 2_000_000_000
 """Less free space than this is worth a word: a night's artefacts and logs need some."""
@@ -47,8 +53,8 @@ def examine(settings: Settings) -> Examined:
             _store(settings),
             _ledger(settings),
             _ports(settings),
-            _account("jira", "Jira"),
-            _account("slack", "Slack"),
+            _team(settings),
+            *_accounts(settings),
         )
     )
 
@@ -136,10 +142,41 @@ def _ports(settings: Settings) -> Finding:
     )  # fmt: skip
 
 
-def _account(connection: str, system: str) -> Finding:
-    # Without an account nothing is silent: messages go to the console and the ledger. So all is well.
-    variable = CONNECTION_PREFIX + connection.upper()
-    finding = (
-        "account given" if os.environ.get(variable) else "no account: messages go to the console"
+def _accounts(settings: Settings) -> Iterator[Finding]:
+    from lastmile.team.examine import examine_accounts
+    from lastmile.team.load import rules_or_default
+
+    for found in examine_accounts(rules_or_default(settings), _readable(settings)):
+        yield Finding(
+            subject=found.subject,
+            is_well=found.is_well,
+            finding=found.finding,
+            remedy=found.remedy,
+        )
+
+
+def _team(settings: Settings) -> Finding:
+    from lastmile.team.load import check_rules, team_file
+
+    subject = "team file"
+    try:
+        problems = check_rules(settings)
+    except LastmileError as error:
+        return Finding(subject=subject, is_well=False, finding=error.headline, remedy=error.hint)
+    if problems:
+        return Finding(
+            subject=subject, is_well=False, finding=str(problems[0]), remedy=problems[0].hint
+        )
+    there = team_file(settings).is_file()
+    return Finding(
+        subject=subject, is_well=True, finding="no fault" if there else "none; all is default"
     )
-    return Finding(subject=system, is_well=True, finding=finding)
+
+
+def _readable(settings: Settings) -> Iterator["Pipeline"]:
+    """Yield the pipelines whose files have no fault; the others are another finding."""
+    for file in pipeline_files(settings):
+        try:
+            yield read_pipeline(file)
+        except LastmileError:
+            continue

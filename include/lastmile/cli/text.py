@@ -181,13 +181,6 @@ def examined(value: "Examined") -> str:
     return "\n".join(lines)
 
 
-def incidents(value: Strict) -> str:
-    """Open incidents and what was told; the team's own rendering."""
-    from lastmile.team.listing import render
-
-    return render(value)  # type: ignore[arg-type]
-
-
 def when(moment: datetime) -> str:
     """A moment as people read it, UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"

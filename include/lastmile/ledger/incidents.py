@@ -86,6 +86,13 @@ def read_incident(connection: sa.Connection, incident_id: int) -> Incident:
     return Incident(**in_utc(connection.execute(query).mappings().one()))
 
 
+def find_incident(connection: sa.Connection, incident_id: int) -> Incident | None:
+    """Return one incident, if there is one of this number."""
+    query = sa.select(incidents).where(incidents.c.id == incident_id).with_for_update()
+    row = connection.execute(query).mappings().first()
+    return Incident(**in_utc(row)) if row else None
+
+
 def read_incidents(
     connection: sa.Connection, ids: Collection[int] = (), status: IncidentStatus | None = None
 ) -> list[Incident]:

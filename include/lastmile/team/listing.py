@@ -13,6 +13,8 @@ from lastmile.team.render.story import when
 class Told(Strict):
     """One message of an incident or an announcement."""
 
+    id: int
+    """Names it for `lastmile incidents resend`."""
     incident_id: int
     pipeline: str
     action: str
@@ -87,18 +89,27 @@ def _incident_lines(one: OpenIncident) -> list[str]:
     times = f"{incident.occurrences} time{'s' if incident.occurrences != 1 else ''}"
     where = f"{incident.pipeline}, {incident.stage}" if incident.stage else incident.pipeline
     lines = [
-        f"#{incident.id} {incident.kind.replace('_', ' ')} of {where}: {incident.headline}",
+        f"#{incident.id} {incident.kind.replace('_', ' ')} of {where}"
+        f" ({incident.severity}): {incident.headline}",
         f"    open since {when(incident.opened_at)}, seen {times},"
         f" last {when(incident.changed_at)}; owner {incident.owner}; first run {incident.run_id}",
     ]
     if incident.hint:
         lines.append(f"    to do: {incident.hint}")
-    return lines + [_told_line(t) for t in one.told]
+    if incident.silenced_until is not None:
+        lines.append(f"    silenced by {incident.silence} until {when(incident.silenced_until)}")
+    if incident.touched_at is not None:
+        lines.append(f"    taken up by {incident.touched_by}, {when(incident.touched_at)}")
+    if incident.escalated_at is not None:
+        lines.append(f"    passed on {when(incident.escalated_at)}: nobody had taken it up")
+    # What was only a new count is no telling; it is shown where it could not be sent.
+    return lines + [_told_line(t) for t in one.told if t.action != "updated" or t.status != "sent"]
 
 
 def _told_line(told: Told) -> str:
     where = f"{told.channel} {told.destination}".rstrip()
-    line = f"    {where}: {told.action}, {told.status}"
+    number = f"message {told.id} to " if told.status in {"waiting", "dead"} else ""
+    line = f"    {number}{where}: {told.action}, {told.status}"
     if told.remote_id:
         line += f" as {told.remote_id}"
     if told.next_attempt_at is not None and told.attempts:
@@ -110,9 +121,10 @@ def _told(entry: OutboxEntry) -> Told:
     event: dict[str, Any] = entry.body.get("event", {})
     destination = event.get("tracker" if entry.channel in TRACKERS else "channel") or ""
     return Told(
+        id=entry.id,
         incident_id=entry.incident_id,
         pipeline=str(event.get("pipeline", "")),
-        action=str(entry.body.get("action", "")),
+        action=entry.action,
         channel=entry.channel,
         destination=str(destination).removeprefix(f"{entry.channel}:"),
         status=entry.status,

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from lastmile.clients.kinds import CHATS, TRACKERS, Chats, Trackers
 from lastmile.clients.tracker import Severity
@@ -28,6 +28,12 @@ def _duration(value: Any) -> Any:
     if match is None:
         raise ValueError("expected a number and a unit, as in 30m, 2h or 14d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _as_written(value: timedelta) -> str:
+    minutes = int(value.total_seconds()) // 60
+    unit, size = next((u, m) for u, m in (("d", 1440), ("h", 60), ("m", 1)) if minutes % m == 0)
+    return f"{minutes // size}{unit}"
 
 
 def _clock(value: Any) -> Any:
@@ -70,7 +76,12 @@ def _text_as(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), _text_as(r"^\d{1,4}[mhd]$")]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(_as_written, when_used="json"),
+    _text_as(r"^\d{1,4}[mhd]$"),
+]
 Clock = Annotated[time, BeforeValidator(_clock), _text_as(r"^([01]\d|2[0-3]):[0-5]\d$")]
 Day = Annotated[date, BeforeValidator(_day), _text_as(r"^\d{4}-\d\d-\d\d$")]
 TrackerPlace = Annotated[str, AfterValidator(_tracker)]

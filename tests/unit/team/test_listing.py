@@ -44,12 +44,14 @@ def test_an_open_incident_shows_since_when_how_often_whose_and_what_was_told(
     ]  # fmt: skip
     assert [t.channel for t in listed.stuck] == ["slack"]
     lines = render(listed).splitlines()
-    assert lines[0] == "#2 failure of credit_risk, prepare: The source loans has 0 rows."
+    assert lines[0] == "#2 failure of credit_risk, prepare (medium): The source loans has 0 rows."
     assert "seen 2 times" in lines[1]
     assert "owner risk-team; first run scheduled__2026-03-01T02:00:00+00:00" in lines[1]
     assert lines[2] == "    to do: See where it comes from."
     assert lines[3] == "    jira RISK: opened, sent as RISK-1"
-    assert lines[4].startswith("    slack risk-models: opened, waiting after 1 attempts, next 2")
+    assert lines[4].startswith(
+        "    message 3 to slack risk-models: opened, waiting after 1 attempts, next 2"
+    )
     assert lines[4].endswith("UTC: Slack takes no more messages for now.")
     assert len(lines) == 5
 
@@ -70,8 +72,8 @@ def test_what_waits_of_an_incident_that_is_over_is_still_shown(
     go(ledger)
     text = render(list_incidents(ledger))
     assert text.startswith("No incident is open.\nOther messages that were not delivered:\n")
-    assert "    jira NOPE: opened, dead: Jira refused" in text
-    assert "    slack nowhere: opened, dead: Slack refused" in text
+    assert "    message 1 to jira NOPE: opened, dead: Jira refused" in text
+    assert "    message 2 to slack nowhere: opened, dead: Slack refused" in text
     assert "k2" not in text
     assert "was released" not in text
 
