@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JIRA = "jira"
-SLACK = "slack"
+_HOSTS = {"slack": "slack.com/api"}
+"""Of the accounts that need not name one."""
 API_CONNECTION = "airflow_api"
 """Airflow's own REST API, as the sweep asks it: `http://user:password@host:port`."""
 
@@ -32,6 +32,13 @@ _DRIVERS = {"postgres": "postgresql"}
 def source_connections(pipeline: "Pipeline") -> list[str]:
     """Return the names of the connections that a pipeline's sources use."""
     return sorted({source.sql.connection for source in pipeline.data.sources if source.sql})
+
+
+def team_connections() -> list[str]:
+    """Return the names of the connections that hold the accounts of trackers and chats."""
+    from lastmile.clients.kinds import CHATS, TRACKERS
+
+    return [*TRACKERS, *CHATS]
 
 
 def connection_environment(names: "Iterable[str]") -> dict[str, str]:
@@ -52,13 +59,12 @@ def connection_environment(names: "Iterable[str]") -> dict[str, str]:
 def connection_url(connection: Connection) -> str:
     """Return a connection as the URL that the stage reads.
 
-    Jira: `https://<email>:<token>@<host>`. Slack: `https://:<bot token>@slack.com/api`. Anything else
-    is a database: SQLAlchemy's URL, where SQLite's file stands in the connection's host or schema.
+    A tracker or chat: `https://<user>:<token>@<host>`, as Jira's `https://<email>:<token>@<host>` and
+    Slack's `https://:<bot token>@slack.com/api`. Anything else is a database: SQLAlchemy's URL, where
+    SQLite's file stands in the connection's host or schema.
     """
-    if connection.conn_id == JIRA:
-        return _web_url(connection, "")
-    if connection.conn_id == SLACK:
-        return _web_url(connection, "slack.com/api")
+    if connection.conn_id in team_connections():
+        return _web_url(connection, _HOSTS.get(connection.conn_id, ""))
     return _database_url(connection)
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from lastmile_airflow.connections import JIRA, SLACK, connection_environment
+from lastmile_airflow.connections import connection_environment, team_connections
 from lastmile_airflow.environment import airflow_settings
 from lastmile_airflow.failures import translated
 
@@ -19,6 +19,6 @@ def deliver_waiting() -> dict[str, int]:
     from lastmile.team.deliver import deliver_now
 
     with translated():
-        os.environ.update(connection_environment([JIRA, SLACK]))
+        os.environ.update(connection_environment(team_connections()))
         settings = airflow_settings()
         return deliver_now(Ledger(settings.ledger), settings).model_dump()

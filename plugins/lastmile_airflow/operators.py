@@ -9,10 +9,9 @@ from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from lastmile_airflow.connections import (
-    JIRA,
-    SLACK,
     connection_environment,
     source_connections,
+    team_connections,
 )
 from lastmile_airflow.environment import airflow_settings, run_context
 from lastmile_airflow.failures import translated
@@ -195,7 +194,7 @@ class AnnounceOperator(BaseOperator):
             else:
                 headline = announce(run).headline
             # This process is this task's own, so its environment may hold what only it needs.
-            os.environ.update(connection_environment([JIRA, SLACK]))
+            os.environ.update(connection_environment(team_connections()))
             deliver_now(run.ledger, run.settings)
         self.log.info("%s", headline)
         return {"headline": headline[: XCOM_BYTES // 2]}

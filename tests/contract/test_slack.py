@@ -60,6 +60,8 @@ def test_a_message_that_a_person_deleted_is_left_alone(slack: FakeSlack, chat: S
     slack.messages.clear()
     chat.update(root, STORY, "k1")
     assert slack.messages == []
+    chat.post("risk-models", STORY, "k2", root, aloud=True)
+    assert [m["thread_ts"] for m in slack.messages] == [None]
 
 
 def test_a_reply_may_be_shown_to_the_channel_and_people_may_be_called(

@@ -123,12 +123,22 @@ class SlackChat:
     def post(
         self, place: str, story: Story, key: str, thread: str | None = None, aloud: bool = False
     ) -> str:
-        """Post a message; the key travels in its metadata."""
+        """Post a message; the key travels in its metadata. A thread that a person deleted is no more."""
         root = PostedMessage.parse(thread) if thread else None
+        try:
+            return self._post(root.channel if root else place, story, key, root, aloud)
+        except PermanentError as error:
+            if root is None or "thread_not_found" not in error.headline:
+                raise
+            return self._post(root.channel, story, key, None, aloud)
+
+    def _post(
+        self, place: str, story: Story, key: str, root: PostedMessage | None, aloud: bool
+    ) -> str:
         content = slack_message(story)
         with self._reporting(f"post to {place}"):
             answer = self._slack.chat_postMessage(
-                channel=root.channel if root else place,
+                channel=place,
                 text=content.text,
                 blocks=list(content.blocks),
                 thread_ts=root.ts if root else None,
