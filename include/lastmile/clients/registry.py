@@ -15,7 +15,13 @@ from typing import BinaryIO
 import httpx
 
 from lastmile.clients.registry_address import RegistryAccount, RegistryAddress
-from lastmile.clients.registry_calls import HINT, Persistence, RegistryCalls
+from lastmile.clients.registry_calls import (
+    DIGEST_INVALID,
+    HINT,
+    BusyRegistryError,
+    Persistence,
+    RegistryCalls,
+)
 from lastmile.errors import ArtefactError, LastmileError, ServiceUnavailableError, StoreError
 
 log = logging.getLogger(__name__)
@@ -270,11 +276,12 @@ class Registry:
         if place is None:
             return False
         try:
-            _verify_source(blob)
             with blob.open() as source:
                 self._send(repository, place, source, blob)
-        except Exception:
+        except Exception as error:
             self._abandon(repository, place)
+            if isinstance(error, BusyRegistryError) and error.code == DIGEST_INVALID:
+                _verify_source(blob)
             raise
         return True
 
@@ -360,13 +367,14 @@ def referrers_tag(digest: str) -> str:
 
 
 def _verify_source(blob: Blob) -> None:
-    """See that what we are about to send is what it is called: an altered file must not leave here."""
+    """Tell bytes that were altered here from bytes that were altered on their way."""
     with blob.open() as source:
         found = hashlib.file_digest(source, "sha256").hexdigest()
     if f"sha256:{found}" != blob.digest:
         raise ArtefactError(
             f"{blob.digest} is altered on this machine: its bytes are sha256:{found}.",
-            "It is not sent. Make it anew: `make images` for a base, `lastmile package --force` for a model.",
+            "The registry did not keep it. Make it anew: `make images` for a base, `lastmile package "
+            "--force` for a model.",
         )
 
 

@@ -22,15 +22,17 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 LONGEST_WAIT = 30.0
 LARGEST_ANSWER = 4 << 20
 """The specification asks registries to take manifests of this size; larger ones are not used."""
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 64 << 20
+"""Of an upload: in memory once; registries on a disk wait for it after each."""
 HINT = "See that the registry runs and that LASTMILE_REGISTRY is right; then run again."
 
 _BUSY = frozenset({408, 425, 429})
+DIGEST_INVALID = "DIGEST_INVALID"
 _LOST = frozenset(
     {
         "BLOB_UPLOAD_UNKNOWN",
         "BLOB_UPLOAD_INVALID",
-        "DIGEST_INVALID",
+        DIGEST_INVALID,
         "MANIFEST_BLOB_UNKNOWN",
         "SIZE_INVALID",
     }
@@ -175,7 +177,8 @@ class RegistryCalls:
             answer.read()
         said = _reason(answer)
         if status >= 500 or status in _BUSY or _code(answer) in _LOST:
-            raise BusyRegistryError(f"it answered {status}{said}.", HINT, _retry_after(answer))
+            wait, code = _retry_after(answer), _code(answer)
+            raise BusyRegistryError(f"it answered {status}{said}.", HINT, wait, code)
         if status in (401, 403):
             raise SettingsError(
                 f"The registry {self.address.host} refuses us: {status}{said}.",
@@ -237,9 +240,13 @@ class RegistryCalls:
 class BusyRegistryError(ServiceUnavailableError):
     """The registry cannot serve now, and may say for how long."""
 
-    def __init__(self, headline: str, hint: str, retry_after: float | None) -> None:
+    def __init__(
+        self, headline: str, hint: str, retry_after: float | None, code: str | None
+    ) -> None:
         super().__init__(headline, hint)
         self.retry_after = retry_after
+        self.code = code
+        """The registry's own word for what is wrong."""
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

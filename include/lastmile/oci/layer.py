@@ -31,7 +31,7 @@ class StoredGzip:
 
     def __init__(self, target: BinaryIO) -> None:
         self._target = target
-        self._pending = bytearray()
+        self._pending = b""
         self._crc = 0
         self._inside = hashlib.sha256()
         self._outside = hashlib.sha256()
@@ -45,17 +45,17 @@ class StoredGzip:
         self._inside.update(content)
         self._crc = zlib.crc32(content, self._crc)
         self._inner_bytes += len(content)
-        self._pending += content
-        whole = len(self._pending) - len(self._pending) % _BLOCK_BYTES
-        with memoryview(self._pending) as pending:
+        waiting = self._pending + content if self._pending else content
+        whole = len(waiting) - len(waiting) % _BLOCK_BYTES
+        with memoryview(waiting) as blocks:
             for start in range(0, whole, _BLOCK_BYTES):
-                self._put_block(pending[start : start + _BLOCK_BYTES], is_last=False)
-        del self._pending[:whole]
+                self._put_block(blocks[start : start + _BLOCK_BYTES], is_last=False)
+            self._pending = bytes(blocks[whole:])
         return len(content)
 
     def finish(self) -> None:
         """Write the last block and gzip's trailer."""
-        self._put_block(memoryview(bytes(self._pending)), is_last=True)
+        self._put_block(memoryview(self._pending), is_last=True)
         self._put(self._crc.to_bytes(4, "little"))
         self._put((self._inner_bytes & 0xFFFFFFFF).to_bytes(4, "little"))
 
@@ -106,7 +106,13 @@ def write_layer(target: Path, files: Mapping[str, LayerFile | bytes]) -> tuple[D
     """
     with target.open("wb") as out:
         stream = StoredGzip(out)
-        with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
+        with tarfile.open(  # type: ignore[call-overload]
+            fileobj=stream,
+            mode="w|",
+            format=tarfile.PAX_FORMAT,
+            bufsize=CHUNK_BYTES,
+            copybufsize=CHUNK_BYTES,
+        ) as archive:
             for folder in _folders(files):
                 archive.addfile(_entry(folder, tarfile.DIRTYPE, FOLDER_MODE))
             for name in sorted(files):
