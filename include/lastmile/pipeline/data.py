@@ -1,9 +1,9 @@
 """The `data` part of a pipeline file: sources, contract, cleaning, label, split."""
 
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     Field,
     GetJsonSchemaHandler,
     model_serializer,
@@ -12,7 +12,11 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
-from lastmile.pipeline.base import Name, Strict, exactly_one
+from lastmile.pipeline.base import Name, SelfChecking, Spelling, Strict, exactly_one
+from lastmile.pipeline.faults import Fault, known
+from lastmile.pipeline.problems import near_match
+from lastmile.pipeline.split import Split
+from lastmile.pipeline.split import SplitSettings as SplitSettings
 from lastmile.prepare.cleaning.contract import ContractCheck
 from lastmile.prepare.cleaning.duplicates import Duplicates
 from lastmile.prepare.cleaning.label import LabelMapping
@@ -24,7 +28,7 @@ from lastmile.prepare.sources.python import PythonSource
 from lastmile.prepare.sources.sql import SqlSource
 
 
-class Source(Strict):
+class Source(SelfChecking):
     """One table of raw rows: a name, and one of the kinds."""
 
     name: Name
@@ -36,7 +40,9 @@ class Source(Strict):
     python: PythonSource | None = None
     """A Python function that yields data frames."""
 
-    _one_kind = model_validator(mode="after")(exactly_one("csv", "sql", "python"))
+    def faults(self) -> Iterator[Fault]:
+        """Yield a fault unless there is one kind."""
+        yield from exactly_one(self, "csv", "sql", "python")
 
     @property
     def kind(self) -> str:
@@ -49,7 +55,7 @@ class Source(Strict):
         return self.csv or self.sql or self.python  # type: ignore[return-value]
 
 
-class ColumnRules(Strict):
+class ColumnRules(SelfChecking):
     """The contract of one column. A row that breaks it goes to quarantine."""
 
     type: Literal["integer", "number", "boolean", "category", "timestamp"]
@@ -58,7 +64,7 @@ class ColumnRules(Strict):
     """The least value allowed."""
     max: float | None = None
     """The greatest value allowed."""
-    allowed: tuple[str, ...] | None = Field(default=None, min_length=1)
+    allowed: tuple[Spelling, ...] | None = Field(default=None, min_length=1)
     """The categories allowed; not given: any."""
     required: bool = True
     """Whether the column must exist in the data."""
@@ -67,17 +73,15 @@ class ColumnRules(Strict):
     feature: bool = True
     """Whether the model reads it. A timestamp is never read by the model."""
 
-    @model_validator(mode="after")
-    def _rules_fit_type(self) -> "ColumnRules":
-        if self.type not in ("integer", "number") and (
-            self.min is not None or self.max is not None
-        ):
-            raise ValueError(f"min and max are for integer and number, not for {self.type}")
+    def faults(self) -> Iterator[Fault]:
+        """Yield rules that do not fit the type or each other."""
+        for name in ("min", "max"):
+            if getattr(self, name) is not None and self.type not in ("integer", "number"):
+                yield Fault((name,), f"{name} is for integer and number, not for {self.type}")
         if self.allowed is not None and self.type != "category":
-            raise ValueError(f"allowed is for category, not for {self.type}")
+            yield Fault(("allowed",), f"allowed is for category, not for {self.type}")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        return self
+            yield Fault(("min",), f"min {self.min:g} is above max {self.max:g}")
 
 
 class Label(Strict):
@@ -88,7 +92,7 @@ class Label(Strict):
     map: dict[str, str | int | float] | None = None
     """From the spellings in the data to the classes; a spelling that is not here is no label and
     sends its row to quarantine. For a binary task the classes are 0 and 1."""
-    classes: tuple[str, ...] | None = None
+    classes: tuple[Spelling, ...] | None = None
     """How the classes are called in answers, in the order of their numbers. Not given: the labels."""
 
 
@@ -98,7 +102,7 @@ def _settings_of(field: FieldInfo) -> type[Strict]:
     return kind
 
 
-class CleanStep(Strict):
+class CleanStep(SelfChecking):
     """One cleaning step: a mapping with exactly one key, the kind."""
 
     contract: ContractCheck | None = None
@@ -114,9 +118,9 @@ class CleanStep(Strict):
     label: LabelMapping | None = None
     """Map the label. Where it is not listed it is the last step."""
 
-    _one_kind = model_validator(mode="after")(
-        exactly_one("contract", "duplicates", "text", "missing", "outliers", "label")
-    )
+    def faults(self) -> Iterator[Fault]:
+        """Yield a fault unless there is one kind."""
+        yield from exactly_one(self, *type(self).model_fields)
 
     @property
     def kind(self) -> str:
@@ -159,43 +163,7 @@ class Quarantine(Strict):
     """The share of the raw rows that may go there; above it the stage fails."""
 
 
-def _sums_to_one(split: "Split") -> "Split":
-    if split.by != "time" and abs(split.train + split.validation + split.test - 1) > 1e-9:
-        total = split.train + split.validation + split.test
-        raise ValueError(f"train, validation and test add up to {total:g}, not to 1")
-    if split.by in ("group", "time") and split.column is None:
-        raise ValueError(f"a split by {split.by} needs `column`")
-    if split.by == "time" and (split.validation_from is None or split.test_from is None):
-        raise ValueError("a split by time needs `validation_from` and `test_from`")
-    return split
-
-
-class SplitSettings(Strict):
-    """How rows are parted. A row's part depends on its key, group or time alone, never on the others."""
-
-    by: Literal["stratified", "group", "time"] = "stratified"
-    """stratified: by a hash of the row's key, every class in every part. group: rows that share
-    `column` stay together. time: by `column`, at the two given moments."""
-    column: str | None = None
-    """The group's or the time's column."""
-    train: float = Field(default=0.7, gt=0, lt=1)
-    """Share of the rows to learn from."""
-    validation: float = Field(default=0.15, gt=0, lt=1)
-    """Share to stop early by."""
-    test: float = Field(default=0.15, gt=0, lt=1)
-    """Share to be judged by."""
-    validation_from: str | None = None
-    """By time: the first moment of validation, ISO 8601."""
-    test_from: str | None = None
-    """By time: the first moment of test, ISO 8601."""
-    seed: int = 0
-    """Another seed gives another split."""
-
-
-Split = Annotated[SplitSettings, AfterValidator(_sums_to_one)]
-
-
-class Data(Strict):
+class Data(SelfChecking):
     """From raw rows to a dataset."""
 
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -216,22 +184,43 @@ class Data(Strict):
     split: Split = SplitSettings()
     """How rows are parted into train, validation and test."""
 
-    @model_validator(mode="after")
-    def _names_fit(self) -> "Data":
-        names = [source.name for source in self.sources]
-        if len(set(names)) < len(names):
-            raise ValueError("two sources have the same name")
-        unjoined = set(names[1:]) - set(self.join)
-        if unjoined:
-            raise ValueError(f"join does not say how {', '.join(sorted(unjoined))} is joined")
-        unknown = set(self.join) - set(names[1:])
-        if unknown:
-            raise ValueError(f"join names {', '.join(sorted(unknown))}, which is no further source")
-        if self.label.column in self.columns:
-            raise ValueError(
-                f"the label {self.label.column!r} stands in `columns`; take it out there"
+    def faults(self) -> Iterator[Fault]:
+        """Yield names that do not fit each other."""
+        yield from known(self._source_faults())
+        yield from known(self._join_faults())
+        yield from known(self._label_faults())
+
+    def _source_faults(self) -> Iterator[Fault]:
+        seen: set[str] = set()
+        for index, source in enumerate(self.sources):
+            if source.name in seen:
+                yield Fault(
+                    ("sources", index, "name"), f"two sources have the name {source.name!r}"
+                )
+            seen.add(source.name)
+
+    def _join_faults(self) -> Iterator[Fault]:
+        further = [source.name for source in self.sources[1:]]
+        for index, name in enumerate(further, start=1):
+            if name not in self.join:
+                hint = f"Add `{name}: <the column it shares with the first>` under `join`."
+                yield Fault(("sources", index), f"join does not say how {name} is joined", hint)
+        for name in self.join:
+            if name not in further:
+                hint = near_match(name, further) or "The first source is what the others join."
+                yield Fault(("join", name), f"{name!r} is no further source", hint)
+
+    def _label_faults(self) -> Iterator[Fault]:
+        label = self.label.column
+        if label in self.columns:
+            yield Fault(
+                ("columns", label),
+                f"the label {label!r} stands in `columns`",
+                "Take it out there: the model would read what it is to tell.",
             )
-        return self
+        if label == self.key:
+            hint = "A row's name is not what the model is to tell."
+            yield Fault(("label", "column"), f"the label {label!r} is also the key", hint)
 
     @property
     def steps(self) -> tuple[CleanStep, ...]:

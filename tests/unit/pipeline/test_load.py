@@ -10,28 +10,7 @@ from hypothesis import strategies as st
 from lastmile.errors import LastmileError, PipelineFileError
 from lastmile.pipeline.load import InvalidPipelineError, load_pipeline, read_pipeline
 from lastmile.settings import Settings
-
-MINIMAL = """\
-name: toy
-owner: us
-task: binary
-data:
-  sources:
-    - {name: rows, csv: {path: rows.csv}}
-  label: {column: y}
-"""
-
-
-def write(tmp_path: Path, text: str, name: str = "toy") -> Path:
-    path = tmp_path / f"{name}.yaml"
-    path.write_text(text)
-    return path
-
-
-def problems_of(path: Path) -> list[tuple[int, int, str, str]]:
-    with pytest.raises(InvalidPipelineError) as caught:
-        read_pipeline(path)
-    return [(p.line, p.column, p.message, p.hint) for p in caught.value.problems]
+from unit.pipeline.written import MINIMAL, problems_of, write
 
 
 def test_a_file_for_a_clean_csv_is_seven_lines(tmp_path: Path) -> None:
@@ -45,7 +24,7 @@ def test_all_faults_are_shown_at_once_each_at_its_place(tmp_path: Path) -> None:
     text += "train:\n  epochs: 0\n  optimizer: {kind: adm}\ngaet: {}\n"
     found = problems_of(write(tmp_path, text))
     assert [(line, column) for line, column, _, _ in found] == [
-        (3, 1), (6, 20), (6, 26), (9, 3), (10, 3), (11, 1),
+        (3, 1), (6, 20), (6, 26), (9, 3), (10, 15), (11, 1),
     ]  # fmt: skip
     hints = [hint for _, _, _, hint in found]
     assert hints[0] == "Did you mean 'binary'?"
@@ -100,16 +79,17 @@ def test_a_step_may_only_name_columns_that_exist(tmp_path: Path) -> None:
 
 
 def test_a_metric_of_another_task_is_refused(tmp_path: Path) -> None:
-    [(_, _, message, _)] = problems_of(write(tmp_path, MINIMAL + "gate: {at_least: {rmse: 1}}\n"))
-    assert "no metric rmse for task binary" in message
-    assert "roc_auc" in message
+    [(line, column, message, hint)] = problems_of(
+        write(tmp_path, MINIMAL + "gate: {at_least: {rmse: 1}}\n")
+    )
+    assert (line, column) == (8, 19)
+    assert message == "there is no metric 'rmse' for task binary"
+    assert "roc_auc" in hint
 
 
 def test_a_metric_on_the_wrong_side_is_refused(tmp_path: Path) -> None:
-    [(_, _, message, _)] = problems_of(
-        write(tmp_path, MINIMAL + "gate: {at_least: {log_loss: 1}}\n")
-    )
-    assert "under at_most" in message
+    [(_, _, _, hint)] = problems_of(write(tmp_path, MINIMAL + "gate: {at_least: {log_loss: 1}}\n"))
+    assert hint == "Put it under at_most."
 
 
 def test_environment_references_are_filled_in_where_declared(
@@ -159,6 +139,69 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(PipelineFileError, match="cannot be read"):
         read_pipeline(path)
+
+
+def test_a_reference_stands_in_texts_only_so_that_airflow_reads_what_a_stage_reads(
+    tmp_path: Path,
+) -> None:
+    text = MINIMAL + 'environment: {EP: "7"}\ntrain: {epochs: "${EP}"}\n'
+    path = write(tmp_path, text)
+    for read in (read_pipeline, lambda p: load_pipeline(str(p), Settings(root=tmp_path))):
+        with pytest.raises(
+            InvalidPipelineError, match=r"9:9: train.epochs is '\$\{EP\}'"
+        ) as caught:
+            read(path)
+        assert "texts only" in caught.value.hint
+
+
+def test_a_schedule_is_planned_without_the_environment(tmp_path: Path) -> None:
+    text = MINIMAL + 'environment: {CRON: "0 2 * * *"}\nschedule: "${CRON}"\n'
+    with pytest.raises(InvalidPipelineError, match="9:1: the schedule cannot refer"):
+        load_pipeline(str(write(tmp_path, text)), Settings(root=tmp_path))
+
+
+def test_what_is_filled_in_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = MINIMAL + (
+        "  columns: {a: {type: number}}\n"
+        '  split: {by: group, column: "${GROUP}"}\n'
+        "environment: {GROUP: a}\n"
+    )
+    path = write(tmp_path, text)
+    assert read_pipeline(path).data.split.column == "${GROUP}"
+    assert load_pipeline(str(path), Settings(root=tmp_path)).data.split.column == "a"
+    monkeypatch.setenv("GROUP", "b")
+    with pytest.raises(InvalidPipelineError, match="9:22: there is no column 'b'"):
+        load_pipeline(str(path), Settings(root=tmp_path))
+
+
+def test_a_default_cannot_refer_to_another_variable(tmp_path: Path) -> None:
+    text = MINIMAL + 'environment: {A: "${B}", B: x}\n'
+    [(line, column, message, _)] = problems_of(write(tmp_path, text))
+    assert (line, column) == (8, 15)
+    assert message == "a default cannot refer to another variable"
+
+
+def test_a_default_is_a_text_whatever_it_looks_like(tmp_path: Path) -> None:
+    text = MINIMAL.replace("rows.csv", '"${N}.csv"') + "environment: {N: 007}\n"
+    source = load_pipeline(str(write(tmp_path, text)), Settings(root=tmp_path)).data.sources[0].csv
+    assert source is not None
+    assert source.path == "007.csv"
+
+
+def test_bytes_that_are_no_utf8_are_placed(tmp_path: Path) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_bytes(MINIMAL.encode() + b"description: caf\xe9\n")
+    [(line, column, message, _)] = problems_of(path)
+    assert (line, column) == (8, 17)
+    assert message.endswith("byte 0xe9")
+
+
+def test_a_functions_arguments_are_lists_as_it_expects_them(tmp_path: Path) -> None:
+    source = "python: {call: m.f, arguments: {a: [1, {b: [2]}]}}"
+    text = MINIMAL.replace("csv: {path: rows.csv}", source)
+    call = read_pipeline(write(tmp_path, text)).data.sources[0].python
+    assert call is not None
+    assert call.arguments == {"a": [1, {"b": [2]}]}
 
 
 @hypothesis_settings(

@@ -1,11 +1,11 @@
 """Cleaning step `duplicates`."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import model_validator
-
 from lastmile.errors import PipelineFileError
-from lastmile.pipeline.base import Strict
+from lastmile.pipeline.base import SelfChecking
+from lastmile.pipeline.faults import Fault
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 10_000
 
 
-class Duplicates(Strict):
+class Duplicates(SelfChecking):
     """Drop rows that stand there more than once."""
 
     by: Literal["exact", "key"] = "exact"
@@ -28,11 +28,13 @@ class Duplicates(Strict):
 
     needs_split: ClassVar[bool] = False
 
-    @model_validator(mode="after")
-    def _newest_needs_order(self) -> "Duplicates":
-        if (self.keep == "newest") != (self.order_by is not None):
-            raise ValueError("keep: newest and order_by go together")
-        return self
+    def faults(self) -> Iterator[Fault]:
+        """Yield an order without `newest`, and the other way round."""
+        if self.keep == "newest" and self.order_by is None:
+            yield Fault(("keep",), "keep: newest needs an order", "Add `order_by:` here.")
+        if self.keep != "newest" and self.order_by is not None:
+            hint = "Say keep: newest, or take it out."
+            yield Fault(("order_by",), f"order_by is for keep: newest, not for {self.keep}", hint)
 
     def apply(self, rows: "Rows", report: "StepReport") -> None:
         """Drop the rows. Values are compared as a client would send them, never as filled or clipped.

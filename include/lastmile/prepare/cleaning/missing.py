@@ -1,11 +1,11 @@
 """Cleaning step `missing`."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
-
 from lastmile.errors import PipelineFileError
-from lastmile.pipeline.base import Strict
+from lastmile.pipeline.base import SelfChecking
+from lastmile.pipeline.faults import Fault
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lastmile.prepare.rows import Rows, StepReport
 
 
-class Missing(Strict):
+class Missing(SelfChecking):
     """Deal with missing values. What is fitted, is fitted on the training split."""
 
     columns: tuple[str, ...]
@@ -30,17 +30,19 @@ class Missing(Strict):
     flag: bool = False
     """Also tell the model where a value was missing."""
 
-    @model_validator(mode="after")
-    def _settings_fit(self) -> "Missing":
-        if (self.by == "constant") != (self.value is not None):
-            raise ValueError("by: constant and value go together")
-        if self.by != "forward_fill" and (self.group or self.order_by):
-            raise ValueError("group and order_by are for by: forward_fill")
+    def faults(self) -> Iterator[Fault]:
+        """Yield settings that `by` does not read, or lacks."""
+        if self.by == "constant" and self.value is None:
+            yield Fault(("by",), "by: constant needs a value", "Add `value:` here.")
+        if self.by != "constant" and self.value is not None:
+            yield Fault(("value",), f"value is for by: constant, not for {self.by}")
         if self.by == "forward_fill" and not self.order_by:
-            raise ValueError("by: forward_fill needs order_by")
+            yield Fault(("by",), "by: forward_fill needs an order", "Add `order_by:` here.")
+        for name in ("group", "order_by"):
+            if self.by != "forward_fill" and getattr(self, name):
+                yield Fault((name,), f"{name} is for by: forward_fill, not for {self.by}")
         if self.flag and self.by in ("drop", "forward_fill"):
-            raise ValueError("flag is for by: constant, median and mode")
-        return self
+            yield Fault(("flag",), f"flag is for by: constant, median and mode, not for {self.by}")
 
     @property
     def needs_split(self) -> bool:

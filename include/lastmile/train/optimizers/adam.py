@@ -1,11 +1,9 @@
 """Optimiser kind `adam` (Kingma & Ba 2015)."""
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from lastmile.pipeline.base import Strict
-from lastmile.train.optimizers.schedules import Cosine, Exponential, learning_rate
+from lastmile.train.optimizers.schedules import LearningRate, learning_rate
 
 
 class Adam(Strict):
@@ -13,7 +11,7 @@ class Adam(Strict):
 
     kind: Literal["adam"] = "adam"
     """Adam."""
-    learning_rate: Annotated[float, Field(gt=0)] | Cosine | Exponential = 0.001
+    learning_rate: LearningRate = 0.001
     """A number, or a schedule."""
 
     def build(self, steps_per_epoch: int, epochs: int) -> Any:

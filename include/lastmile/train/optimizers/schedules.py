@@ -1,9 +1,9 @@
 """Learning-rate schedules. Their length in steps follows from the data and the epochs."""
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from lastmile.pipeline.base import Strict
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Cosine(Strict):
     """From `initial` down to `final` along half a cosine over all epochs (Loshchilov 2017)."""
 
-    kind: Literal["cosine"] = "cosine"
+    kind: Literal["cosine"]
     """Half a cosine."""
     initial: float = Field(gt=0)
     """At the first step."""
@@ -47,7 +47,7 @@ class Cosine(Strict):
 class Exponential(Strict):
     """Multiplied by `decay` once per epoch."""
 
-    kind: Literal["exponential"] = "exponential"
+    kind: Literal["exponential"]
     """Smaller by a factor per epoch."""
     initial: float = Field(gt=0)
     """At the first step."""
@@ -60,6 +60,18 @@ class Exponential(Strict):
 
         per_epoch = self.initial * self.decay ** np.arange(epochs)
         return np.repeat(per_epoch, steps_per_epoch).astype(np.float32)
+
+
+def _form_of_rate(value: object) -> str:
+    return "a schedule" if isinstance(value, (dict, Cosine, Exponential)) else "a number"
+
+
+LearningRate = Annotated[
+    Annotated[float, Field(gt=0), Tag("a number")]
+    | Annotated[Cosine | Exponential, Field(discriminator="kind"), Tag("a schedule")],
+    Discriminator(_form_of_rate),
+]
+"""A number, or one of the kinds of schedules."""
 
 
 def learning_rate(setting: float | Cosine | Exponential, steps_per_epoch: int, epochs: int) -> Any:

@@ -1,19 +1,19 @@
 """Optimiser kind `sgd`."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from lastmile.pipeline.base import Strict
-from lastmile.train.optimizers.schedules import Cosine, Exponential, learning_rate
+from lastmile.train.optimizers.schedules import LearningRate, learning_rate
 
 
 class Sgd(Strict):
     """Stochastic gradient descent with momentum."""
 
-    kind: Literal["sgd"] = "sgd"
+    kind: Literal["sgd"]
     """Stochastic gradient descent."""
-    learning_rate: Annotated[float, Field(gt=0)] | Cosine | Exponential = 0.01
+    learning_rate: LearningRate = 0.01
     """A number, or a schedule."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """How much of the last step goes on."""
