@@ -43,7 +43,7 @@ RequestedBy = Annotated[
 @app.command()
 def check(
     pipelines: Annotated[
-        list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Default: all.")
+        list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")
     ] = None,
     json: Json = False,
 ) -> ExitCode:
@@ -155,7 +155,7 @@ def predict(
 @app.command()
 def serve(
     pipelines: Annotated[
-        list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Default: all released.")
+        list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all released.")
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="End the servers instead.")] = False,
     json: Json = False,

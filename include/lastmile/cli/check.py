@@ -22,20 +22,22 @@ class Checked(Strict):
 
 
 def check_pipelines(names: list[str], settings: Settings) -> Checked:
-    """Check the named pipelines, or all there are, and the team file.
+    """Check the named pipelines, or all there are, and the team file. One that cannot be read hides no other.
 
     Raises:
-        PipelineFileError: There is none, or one that is named does not exist.
+        PipelineFileError: There is none at all.
     """
-    files = [find_pipeline(name, settings) for name in names] or pipeline_files(settings)
-    if not files:
+    wanted = names or [str(file) for file in pipeline_files(settings)]
+    if not wanted:
         raise PipelineFileError(
             f"There are no pipeline files in {settings.pipelines_path}.",
             "Set LASTMILE_ROOT to the checkout, or run `lastmile` there.",
         )
-    problems = [problem for file in files for problem in _problems_of(file, settings)]
+    problems = [problem for name in wanted for problem in _problems_of(name, settings)]
     problems += _problems_of_team(settings)
-    return Checked(files=tuple(str(file) for file in files), problems=tuple(problems))
+    return Checked(
+        files=tuple(str(_file_of(name, settings)) for name in wanted), problems=tuple(problems)
+    )
 
 
 def _problems_of_team(settings: Settings) -> list[Problem]:
@@ -48,9 +50,20 @@ def _problems_of_team(settings: Settings) -> list[Problem]:
         return [Problem(file=file, line=1, column=1, message=error.headline, hint=error.hint)]
 
 
-def _problems_of(file: Path, settings: Settings) -> list[Problem]:
+def _problems_of(name: str, settings: Settings) -> list[Problem]:
     try:
-        load_pipeline(str(file), settings)
+        load_pipeline(name, settings)
     except InvalidPipelineError as error:
         return error.problems
+    except PipelineFileError as error:
+        file = str(_file_of(name, settings))
+        return [Problem(file=file, line=1, column=1, message=error.headline, hint=error.hint)]
     return []
+
+
+def _file_of(name: str, settings: Settings) -> Path:
+    """Return the file of a pipeline, or where it would be."""
+    try:
+        return find_pipeline(name, settings)
+    except PipelineFileError:
+        return settings.pipelines_path / f"{name}.yaml"

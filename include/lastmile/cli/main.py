@@ -67,10 +67,15 @@ def _report(error: LastmileError) -> ExitCode:
     print(f"error: {error.headline}", file=sys.stderr)  # noqa: T201 - the command's own output
     if error.hint:
         print(f"hint:  {error.hint}", file=sys.stderr)  # noqa: T201
-    if "--json" in sys.argv:
-        answer = {"type": type(error).__name__, "headline": error.headline, "hint": error.hint}
-        print(json.dumps({"error": answer}))  # noqa: T201
+    _answer(type(error).__name__, error.headline, error.hint)
     return error.exit_code
+
+
+def _answer(kind: str, headline: str, hint: str) -> None:
+    """Print the error as the one JSON document on stdout, where one is wanted."""
+    if "--json" in sys.argv:
+        answer = {"type": kind, "headline": headline, "hint": hint}
+        print(json.dumps({"error": answer}))  # noqa: T201 - the command's own output
 
 
 def _report_other(error: Exception) -> ExitCode:
@@ -79,12 +84,12 @@ def _report_other(error: Exception) -> ExitCode:
 
     if isinstance(error, typer.Exit):
         return ExitCode(error.exit_code)
-    if hasattr(error, "show"):  # a usage error of the option parser: it knows how to show itself
+    # A usage error of the option parser, which knows how to show itself.
+    if hasattr(error, "show") and hasattr(error, "format_message"):
         error.show()
+        command = getattr(getattr(error, "ctx", None), "command_path", "lastmile")
+        _answer("UsageError", error.format_message(), f"See `{command} --help`.")
         return ExitCode.WRONG_INPUT
     logging.getLogger(__name__).error("A bug in Lastmile: %s", error, exc_info=error)
-    headline = f"{type(error).__name__}: {error}"
-    if "--json" in sys.argv:
-        answer = {"type": "LastmileError", "headline": headline, "hint": "Please report this bug."}
-        print(json.dumps({"error": answer}))  # noqa: T201
+    _answer("LastmileError", f"{type(error).__name__}: {error}", "Please report this bug.")
     return ExitCode.BUG

@@ -44,6 +44,47 @@ def test_check_shows_every_fault_of_every_file(flower_project: Project, flowers:
     assert [problem["line"] for problem in answer["problems"]] == [3]
 
 
+def test_a_wrong_command_is_one_json_document_where_json_is_asked_for(project: Project) -> None:
+    for arguments, headline in (
+        (("check", "--nope"), "No such option: --nope"),
+        (("run",), "Missing argument 'PIPELINE'."),
+        (("nonsense",), "No such command 'nonsense'."),
+    ):
+        done = project.run(*arguments, "--json")
+        assert done.returncode == ExitCode.WRONG_INPUT
+        error = json.loads(done.stdout)["error"]
+        assert error["type"] == "UsageError"
+        assert error["headline"].startswith(headline)
+        assert error["hint"].endswith("--help`.")
+        assert "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_help_names_pipelines_once(project: Project, command: str) -> None:
+    assert f" {command} [OPTIONS] [PIPELINE]...\n" in project.run(command, "--help").stdout
+
+
+def test_check_shows_the_faults_of_all_files_whatever_one_of_them_is(
+    flower_project: Project, flowers: Any
+) -> None:
+    flowers["task"] = "binry"
+    flower_project.add("wilted", flowers)
+    pipelines = flower_project.root / "include" / "pipelines"
+    (pipelines / "latin.yaml").write_bytes(b"name: \xe9\n")
+    (pipelines / "nested.yaml").write_text("a: " + "[" * 100_000, encoding="utf-8")
+    (pipelines / "octal.yaml").write_text("train: {seed: !!int x}\n", encoding="utf-8")
+    (pipelines / "folder.yaml").mkdir()
+    names = ("folder", "latin", "nested", "octal", "wilted")
+    answer = flower_project.ask("check", expect=ExitCode.WRONG_INPUT)
+    found = {Path(p["file"]).stem: (p["line"], p["column"]) for p in reversed(answer["problems"])}
+    assert found == dict(zip(names, [(1, 1), (1, 7), (1, 35), (1, 1), (3, 1)], strict=True))
+
+    answer = flower_project.ask("check", "wilted", "nosuch", "x.yaml", expect=ExitCode.WRONG_INPUT)
+    assert [Path(p["file"]).name for p in answer["problems"]] == [
+        "wilted.yaml", "nosuch.yaml", "x.yaml",
+    ]  # fmt: skip
+
+
 def test_check_of_one_pipeline_looks_at_that_one(flower_project: Project, flowers: Any) -> None:
     flowers["task"] = "binry"
     flower_project.add("wilted", flowers)
