@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine import BASE, RunningEngine, engine_settings, running_engine
+from lastmile.cli import images
 from lastmile.clients.docker import Container, ContainerSpec, Engine, EngineError
 from lastmile.errors import ArtefactError, ServiceUnavailableError
 from lastmile.oci.artefact import SBOM
@@ -90,6 +91,30 @@ def test_what_has_not_changed_is_not_built_again(server_settings: Settings, engi
     assert built.was_there
     assert built.digest == open_base(server_settings, None).image.digest
     assert said == []
+
+
+def test_the_command_says_what_it_did_and_where_it_went(
+    server_settings: Settings,
+    docker_engine: RunningEngine,
+    container_registry: RunningRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("root", "home", "base_image", "build_image", "build_network"):
+        monkeypatch.setenv(f"LASTMILE_{name.upper()}", str(getattr(server_settings, name)))
+    monkeypatch.setenv("LASTMILE_REGISTRY", f"{container_registry.host}/command")
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
+    assert images.main(["server", "--json"]) == 0
+    told = capsys.readouterr()
+    (built,) = json.loads(told.out)
+    reference = f"{container_registry.host}/command/server@{built['digest']}"
+    assert built["reference"] == reference
+    assert built["was_there"]
+    assert f"server: {built['image']} is there already" in told.err
+    assert reference in told.err
+    monkeypatch.setenv("LASTMILE_REGISTRY", "127.0.0.1:9")
+    assert images.main(["server"]) == 75
+    assert "error: The registry 127.0.0.1:9 could not answer" in capsys.readouterr().err
 
 
 def test_a_model_runs_from_an_engine_that_never_saw_a_registry(

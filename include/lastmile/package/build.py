@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from lastmile.clients.docker import Engine, EngineImage
 from lastmile.clients.registry import Registry
-from lastmile.errors import ServiceUnavailableError
+from lastmile.errors import ServiceUnavailableError, StoreError
 from lastmile.oci.artefact import SBOM, Artefact
 from lastmile.oci.image import KEY, LOCK, SOURCE, Image
 from lastmile.oci.layout import Layout
@@ -63,6 +63,7 @@ class Builder:
             SettingsError: The checkout or the base image is not there; the registry refuses us.
             EngineError: A step of the Dockerfile fails.
             ServiceUnavailableError: The engine or the registry does not answer.
+            StoreError: There is no room for it here.
         """
         started = time.monotonic()
         context = collect(recipe, self.settings.root)
@@ -135,11 +136,19 @@ class Builder:
         return image.digest, published.reference, published.sent_bytes, image.compressed_bytes
 
     def _import(self, tag: str, layout: Layout) -> Image:
-        with tempfile.TemporaryDirectory(prefix="lastmile-save-") as folder:
-            archive = Path(folder) / "image.tar"
-            with archive.open("wb") as file:
-                self.engine.save_image(tag, cast("BinaryIO", file))
-            return import_saved(archive, layout)
+        place = self.settings.images_path
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".save-", dir=place) as folder:
+                archive = Path(folder) / "image.tar"
+                with archive.open("wb") as file:
+                    self.engine.save_image(tag, cast("BinaryIO", file))
+                return import_saved(archive, layout)
+        except OSError as error:
+            raise StoreError(
+                f"{tag} cannot be kept in {place}: {error.strerror or error}.",
+                "Free some space and see that this user may write there, or set LASTMILE_HOME.",
+            ) from error
 
     def _push(
         self, recipe: Recipe, tag: str, key: str
