@@ -69,6 +69,8 @@ def _steps_faults(pipeline: "Pipeline") -> Iterator[Fault]:
 
 
 def _step_faults(data: "Data", step: "CleanStep") -> Iterator[Fault]:
+    if sum(getattr(step, kind) is not None for kind in type(step).model_fields) != 1:
+        return  # none or several: the step says so itself
     kind, settings = step.kind, step.settings
     keys = type(settings).model_fields
     if "columns" in keys:

@@ -59,7 +59,7 @@ def _count_faults(label: "Label", task: str) -> Iterator[Fault]:
         return
     if task == "binary" and len(names) != 2:
         hint = "Map to 0 and 1, or set task: multiclass."
-        yield Fault(where, f"a binary task has two classes, not {', '.join(names)}", hint)
+        yield Fault(where, f"a binary task has two classes, not {', '.join(map(str, names))}", hint)
     elif len(names) < 2:
         hint = "A model learns from differences: name every class."
         yield Fault(where, f"there is one class only, {names[0]}", hint)

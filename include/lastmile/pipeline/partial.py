@@ -39,7 +39,7 @@ class Partial:
 
     def _value(self, annotation: Any, value: Any, where: Where) -> Any:
         model = model_of(annotation, value)
-        if model is not None and value is not None:
+        if model is not None and (value is not None or where in self._wrong):
             return self._part(model, value, where)
         if where in self._wrong:
             return NOTHING
@@ -72,6 +72,7 @@ class _Nothing:
     def _is_not_known(self, *_: object) -> Any:
         raise NotKnownError
 
+    __getattr__ = _is_not_known
     __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _is_not_known
     __hash__ = __str__ = __float__ = __bool__ = __len__ = __iter__ = _is_not_known
 

@@ -1,5 +1,6 @@
 """Every fault of a pipeline file is shown at once, at its place, with the nearest thing that works."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,37 @@ def test_whatever_is_typed_into_a_file_it_loads_or_is_refused_with_a_place(
         return
     assert hint
     assert all(p.line >= 1 and p.column >= 1 and p.message for p in problems)
+
+
+EXAMPLE = Path(__file__).parents[3] / "include" / "pipelines" / "credit_risk.yaml"
+ODD = ("null", "{}", "[]", "3", "true", "[1, {a: b}]", "{kind: q}", "'${Q}'", "1e400", "x", "[")
+
+
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(0), st.integers(0), st.sampled_from(ODD)), max_size=4))
+def test_whatever_word_becomes_another_the_checks_end_in_faults_alone(
+    tmp_path: Path, changes: list[tuple[int, int, str]]
+) -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    for line, word, odd in changes:
+        words = lines[line % len(lines)].split(" ")
+        words[word % len(words)] = odd
+        lines[line % len(lines)] = " ".join(words)
+    with contextlib.suppress(InvalidPipelineError):
+        read_pipeline(write(tmp_path, "\n".join(lines), EXAMPLE.stem))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{column: y}", "{column: y, classes: [[a], b, c]}", "data.label.classes.0 is a list"),
+        ("{column: y}", "{column: y}\n  clean: [null, 3, {}]", "data.clean.0 is empty"),
+        ("{column: y}", "{column: y}\n  clean: [{}]", "expected exactly one of contract"),
+    ],
+)
+def test_checks_over_several_keys_bear_what_is_not_there(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert problems_of(write(tmp_path, MINIMAL.replace(old, new)))[0][2].startswith(message)
