@@ -17,3 +17,14 @@ class UnansweredError(ServiceUnavailableError):
 
     Look before trying again.
     """
+
+
+class HalfDoneError(UnansweredError):
+    """The words stand there; what was to follow them, as closing the ticket, has to be done again."""
+
+    def __init__(self, headline: str, remote_id: str, retry_after: float | None = None) -> None:
+        super().__init__(headline)
+        self.remote_id = remote_id
+        """The ticket or the thread."""
+        self.retry_after = retry_after
+        """Seconds that the system asks us to wait."""

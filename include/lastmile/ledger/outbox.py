@@ -101,6 +101,16 @@ def settle(
     )
 
 
+def is_held(connection: sa.Connection, entry: OutboxEntry) -> bool:
+    """Tell whether a claimed entry is still ours."""
+    query = sa.select(outbox.c.id).where(
+        outbox.c.id == entry.id,
+        outbox.c.status == "waiting",
+        outbox.c.attempts == entry.attempts,
+    )
+    return connection.execute(query).first() is not None
+
+
 def postpone(
     connection: sa.Connection, entry: OutboxEntry, until: datetime, error: str, unsettled: bool
 ) -> bool:

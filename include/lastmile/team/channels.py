@@ -6,11 +6,13 @@ A way is a tracker or a chat, whichever kind it is; its name is the kind's.
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from lastmile.clients.answers import HalfDoneError
 from lastmile.clients.chat import Chat
 from lastmile.clients.kinds import TRACKERS
 from lastmile.clients.story import Story, cut
@@ -22,7 +24,7 @@ from lastmile.clients.tracker import (
     Tracker,
     TrackerSettings,
 )
-from lastmile.errors import PermanentError, SettingsError
+from lastmile.errors import PermanentError, SettingsError, TransientError
 from lastmile.settings import connection_url
 from lastmile.team.events import Action, Kind, Message
 from lastmile.team.places import key_of, kind_settings, place_of
@@ -89,6 +91,7 @@ class Channel(Protocol):
             NotTakenError: Not taken; worth another try.
             UnansweredError: Perhaps taken; the next try is to say `unsettled`.
             SettingsError: The account is wrong.
+            HalfDoneError: The words stand there; the next try is to do the rest.
             NoThreadError: There is nothing to reply to.
             PermanentError: Refused for good.
         """
@@ -109,11 +112,12 @@ class TrackerChannel:
         if ticket is None and action in {Action.RECOVERED, Action.UPDATED}:
             raise NoThreadError("no ticket was ever made for it")
         if ticket is None:
-            return self._begin(sending)
+            made = self.tracker.create(new_ticket(self._name, sending))
+            return self._follow_up(sending, made)
         if action is not Action.UPDATED:
             self._say(sending, ticket)
-        self._show_state(sending, ticket)
-        return ticket.id
+        title = counted(ticket.title, sending.incident.occurrences)
+        return self._follow_up(sending, ticket.id, title if title != ticket.title else None)
 
     def _standing(self, sending: Sending) -> Ticket | None:
         """Return the ticket that the story goes on in: the one we know, else what the search knows."""
@@ -131,47 +135,63 @@ class TrackerChannel:
         is_ours = sending.unsettled and self.tracker.holds(found.id, marker(sending.key))
         return found if is_ours else None
 
-    def _begin(self, sending: Sending) -> str:
-        ticket = self.tracker.create(new_ticket(self._name, sending))
-        self._attach_report(sending, ticket)
-        if not sending.message.event.kind.is_incident:
-            self._if_allowed(
-                self.tracker.close, ticket
-            )  # kept for the record: nothing is to be done
-        return ticket
-
     def _say(self, sending: Sending, ticket: Ticket) -> None:
         mark = marker(sending.key)
         is_said = sending.unsettled and self.tracker.holds(ticket.id, mark)
         is_over = sending.message.action is Action.RECOVERED
         if not ticket.is_open and not is_over and sending.incident.status == "open":
-            self._if_allowed(self.tracker.reopen, ticket.id)
+            with _good_to_have():
+                self.tracker.reopen(ticket.id)
         if not is_said:
             told = _told(sending)
             self.tracker.comment(ticket.id, told, f"{sending.message.label} · {mark}")
-        if sending.message.action is Action.OPENED:
-            self._attach_report(sending, ticket.id)
-        if is_over and ticket.is_open:
-            self._if_allowed(self.tracker.close, ticket.id)
 
-    def _show_state(self, sending: Sending, ticket: Ticket) -> None:
-        """Put the count into the title. What a person has made of the rest of it stays."""
-        title = counted(ticket.title, sending.incident.occurrences)
-        if title != ticket.title:
-            self.tracker.retitle(ticket.id, title)
+    def _follow_up(self, sending: Sending, ticket: str, title: str | None = None) -> str:
+        """Do what goes with the words; all of it may be done twice.
 
-    def _attach_report(self, sending: Sending, ticket: str) -> None:
-        if (content := sending.report()) is not None:
-            name = f"report-{sending.message.event.run_id[:60]}.html"
-            name = re.sub(r"[^\w.+-]+", "_", name)
-            self._if_allowed(lambda t: self.tracker.attach(t, name, content), ticket)
+        Args:
+            sending: The message.
+            ticket: Where it stands.
+            title: The ticket's new one, with the count. What a person has made of the rest stays.
 
-    def _if_allowed(self, act: Callable[[str], None], ticket: str) -> None:
-        """Do what is good to have: where it is refused, what had to be said is said all the same."""
-        try:
-            act(ticket)
-        except PermanentError as error:
-            log.warning("%s %s", error.headline, error.hint)
+        Raises:
+            HalfDoneError: Some of it has to be done again.
+        """
+        message = sending.message
+        if title is not None:
+            with _good_to_have(ticket):
+                self.tracker.retitle(ticket, title)
+        if message.action is Action.OPENED and (content := sending.report()) is not None:
+            name = re.sub(r"[^\w.+-]+", "_", f"report-{message.event.run_id[:60]}.html")
+            with _good_to_have(ticket):
+                self.tracker.attach(ticket, name, content)
+        # An announcement is kept for the record: nothing is to be done.
+        if message.action is Action.RECOVERED or sending.incident.status == "noted":
+            with _good_to_have(ticket):
+                self.tracker.close(ticket)
+        return ticket
+
+
+@contextmanager
+def _good_to_have(remote_id: str | None = None) -> Iterator[None]:
+    """Do what goes with words: where it is refused, what had to be said is said all the same.
+
+    Args:
+        remote_id: Where the words stand; None: they are still to be said.
+
+    Raises:
+        HalfDoneError: It could not be done now, and the words stand there.
+        TransientError: It could not be done now, and nothing was said.
+    """
+    try:
+        yield
+    except PermanentError as error:
+        log.warning("%s %s", error.headline, error.hint)
+    except TransientError as error:
+        if remote_id is None:
+            raise
+        pause = getattr(error, "retry_after", None)
+        raise HalfDoneError(error.headline, remote_id, pause) from error
 
 
 class ChatChannel:
@@ -188,7 +208,8 @@ class ChatChannel:
         if root is None and sending.message.action in {Action.RECOVERED, Action.UPDATED}:
             raise NoThreadError("no message was ever posted for it")
         if sending.message.action is Action.UPDATED and root is not None:
-            self._show_state(sending, root)
+            with _good_to_have():
+                self._show_state(sending, root)
             return root.remote_id
         standing = self._look(place, sending, root) if sending.unsettled else None
         posted = standing or self._chat.post(
@@ -200,7 +221,8 @@ class ChatChannel:
         )
         if root is None:
             return posted
-        self._show_state(sending, root)
+        with _good_to_have(root.remote_id):
+            self._show_state(sending, root)
         return root.remote_id
 
     def _root(self, sending: Sending, place: str) -> "Thread | None":

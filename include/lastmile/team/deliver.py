@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pydantic import ValidationError
 
-from lastmile.clients.answers import NotTakenError, UnansweredError
+from lastmile.clients.answers import HalfDoneError, NotTakenError, UnansweredError
 from lastmile.clients.kinds import CHATS, TRACKERS
 from lastmile.errors import LastmileError, SettingsError, TransientError
 from lastmile.ledger.ledger import Ledger
@@ -151,6 +151,9 @@ class _Delivery:
             remote_id = _send(channel, sending)
         except NoThreadError as error:
             return self._print(entry, message, error.headline, now)
+        except HalfDoneError as error:
+            self._keep(sending, entry, error.remote_id, now, is_done=False)
+            return self._postpone(entry, error, now)
         except (TransientError, SettingsError) as error:
             # A wrong account is mended by its owner; what it could not send is kept until then.
             return self._postpone(entry, error, now)
@@ -194,32 +197,29 @@ class _Delivery:
             if isinstance(channel, TrackerChannel):
                 yield f"Ticket {thread.remote_id}", channel.tracker.address(thread.remote_id)
 
-    def _keep(self, sending: Sending, entry: "OutboxEntry", remote_id: str, now: datetime) -> str:
-        """Settle an entry that was sent, and keep where its story is told."""
+    def _keep(
+        self,
+        sending: Sending,
+        entry: "OutboxEntry",
+        remote_id: str,
+        now: datetime,
+        is_done: bool = True,
+    ) -> str:
+        """Keep where a story is told, and settle its entry unless something is left to do."""
         from lastmile.ledger import outbox, threads
 
         before, message = sending.thread, sending.message
-        place = place_of(entry.channel, message.event)
         is_new = before is None or before.remote_id != remote_id
-        thread = threads.Thread(
-            fingerprint=sending.incident.fingerprint,
-            channel=entry.channel,
-            place=place if is_new or before is None else before.place,
-            remote_id=remote_id,
-            key=entry.key if is_new or before is None else before.key,
-            incident_id=entry.incident_id,
-            shown=sending.incident.occurrences,
-            changed_at=now,
-            commented_at=now
-            if before is None or message.action is not Action.UPDATED
-            else before.commented_at,
-        )
         is_elsewhere = message.action is Action.ESCALATED and is_new and before is not None
         with self.ledger.begin() as connection:
-            if not outbox.settle(connection, entry, now, "sent", remote_id):
+            if is_done:
+                is_ours = outbox.settle(connection, entry, now, "sent", remote_id)
+            else:
+                is_ours = outbox.is_held(connection, entry)
+            if not is_ours:
                 log.warning("Message %s was sent late; another deliverer has it.", entry.key)
             elif not is_elsewhere:
-                threads.keep_thread(connection, thread)
+                threads.keep_thread(connection, _thread(sending, entry, remote_id, now))
                 if is_new and entry.channel in TRACKERS:
                     show_anew(connection, sending.incident, CHATS, now)
         return "sent"
@@ -251,7 +251,7 @@ class _Delivery:
             reason = f"{_reason(error)} Given up after {entry.attempts} attempts."
             return self._settle(entry, now, "dead", error=reason)
         surely_not_sent = isinstance(error, NotTakenError | SettingsError)
-        retry_after = error.retry_after if isinstance(error, NotTakenError) else None
+        retry_after = getattr(error, "retry_after", None)
         wait = _pause(entry.attempts, retry_after)
         if not surely_not_sent:
             wait = max(wait, SETTLE_SECONDS)
@@ -264,6 +264,30 @@ class _Delivery:
             if retry_after:
                 outbox.rest(connection, entry.channel, now + timedelta(seconds=retry_after))
         return "postponed"
+
+
+def _thread(sending: Sending, entry: "OutboxEntry", remote_id: str, now: datetime) -> "Thread":
+    """Return where a story is told, after one more word of it."""
+    from lastmile.ledger.threads import Thread
+
+    before = sending.thread
+    if before is None or before.remote_id != remote_id:
+        place, key, commented_at = place_of(entry.channel, sending.message.event), entry.key, now
+    else:
+        is_wordless = sending.message.action is Action.UPDATED
+        place, key = before.place, before.key
+        commented_at = before.commented_at if is_wordless else now
+    return Thread(
+        fingerprint=sending.incident.fingerprint,
+        channel=entry.channel,
+        place=place,
+        remote_id=remote_id,
+        key=key,
+        incident_id=entry.incident_id,
+        shown=sending.incident.occurrences,
+        changed_at=now,
+        commented_at=commented_at,
+    )
 
 
 def _opening(first: "OutboxEntry | None", message: Message) -> Message:

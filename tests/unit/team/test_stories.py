@@ -335,3 +335,64 @@ def test_a_deliverer_that_dies_between_reply_and_state_leaves_both_right(
     assert go(ledger, 100).sent == 1
     assert len(slack.messages) == 2
     assert "🟢 Recovered" in root(slack)
+
+
+ATTACH = f"{ISSUE}/RISK-1/attachments"
+MOVE = f"{ISSUE}/RISK-1/transitions"
+
+
+def busy() -> Any:
+    return answering(429, {"ok": False, "error": "ratelimited"}, Retry_After="70")
+
+
+def test_what_is_too_much_after_the_words_leaves_them_said_once(
+    ledger: Ledger, make_event: MakeEvent, jira: FakeJira, slack: FakeSlack
+) -> None:
+    jira.lag_seconds = 1000
+    jira.trap("POST", ATTACH, busy())
+    record(ledger, make_event(), "k1")
+    assert go(ledger) == DeliveryReport(sent=1, postponed=1)
+    assert go(ledger, 65) == DeliveryReport(), "it asked for a longer pause"
+    assert go(ledger, 80).sent == 1
+    assert len(jira.tickets[0].attachments) == 1
+    record(ledger, make_event(), "k2")
+    record(ledger, released(make_event), "k3")
+    jira.trap("PUT", f"{ISSUE}/RISK-1", busy())
+    jira.trap("POST", MOVE, busy())
+    slack.trap("POST", "/api/chat.update", busy())
+    for second in range(100, 1000, 100):
+        go(ledger, second)
+    (ticket,) = jira.tickets
+    assert (ticket.status, len(ticket.comments)) == ("Done", 1)
+    assert ticket.fields["summary"].endswith("(2 times)")
+    assert len(slack.messages) == 2
+    assert "🟢 Recovered" in root(slack)
+    assert waiting(ledger) == []
+
+
+def test_a_cause_that_came_back_is_said_once_though_its_state_cannot_be_shown_at_first(
+    ledger: Ledger, make_event: MakeEvent, jira: FakeJira, slack: FakeSlack
+) -> None:
+    record(ledger, make_event(), "k1")
+    record(ledger, released(make_event), "k2")
+    go(ledger)
+    record(ledger, make_event(), "k3")
+    slack.trap("POST", "/api/chat.update", busy())
+    jira.trap("POST", ATTACH, busy())
+    for second in (0, 100, 200):
+        go(ledger, second)
+    assert [len(t.comments) for t in jira.tickets] == [2]
+    assert len(slack.messages) == 3
+    assert "🔴 Open since" in root(slack)
+
+
+def test_a_workspace_that_lets_nobody_change_old_messages_still_hears_all(
+    ledger: Ledger, make_event: MakeEvent, slack: FakeSlack
+) -> None:
+    record(ledger, make_event(tracker=None), "k1")
+    go(ledger)
+    record(ledger, released(make_event), "k2")
+    closed = answering(200, {"ok": False, "error": "edit_window_closed"})
+    slack.trap("POST", "/api/chat.update", closed)
+    assert go(ledger).sent == 1
+    assert len(slack.messages) == 2
