@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import airflow_home  # noqa: F401 - before anything of Airflow
+from fakes.jira import FakeJira
+from fakes.slack import FakeSlack
 from lastmile.ledger.ledger import Ledger
 from lastmile.run import StageName, StageRecord, record_name
 from lastmile.store import Store
@@ -29,6 +31,8 @@ class EmbeddedAirflow:
     address: str
     rest: AirflowRest
     project: Project
+    jira: FakeJira
+    slack: FakeSlack
 
     @property
     def password(self) -> str:
@@ -76,19 +80,35 @@ def variant(**parts: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAirflow]:
+def accounts() -> Iterator[tuple[FakeJira, FakeSlack]]:
+    """A Jira and a Slack that the runs tell."""
+    with FakeJira() as jira, FakeSlack() as slack:
+        yield jira, slack
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    accounts: tuple[FakeJira, FakeSlack], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedAirflow]:
     """The embedded Airflow of `make demo`, over pipelines of our own."""
     project = Project(tmp_path_factory.mktemp("airflow"))
     write_flowers(project.root / "flowers.csv")
     no_file = {**FLOWERS["data"], "sources": [{"name": "rows", "csv": {"path": "lost.csv"}}]}
-    project.add("flowers", variant(schedule=None))
+    team = {"tracker": "RISK", "channel": "risk-models"}
+    project.add("flowers", variant(schedule=None, team=team))
     project.add("nightly", variant(schedule=EVERY_MINUTE))
     project.add("picky", variant(gate={"at_least": {"roc_auc": 0.99999}, "min_rows": 20}))
-    project.add("lost", variant(data=no_file))
+    project.add("lost", variant(data=no_file, team=team))
     project.add("fragile", variant(train={**FLOWERS["train"], "epochs": 300}))
     project.add("wilted", variant(task="binry"))
     home = project.home / "airflow"
-    own = {"LASTMILE_ROOT": str(project.root), "LASTMILE_HOME": str(project.home)}
+    jira, slack = accounts
+    own = {
+        "LASTMILE_ROOT": str(project.root),
+        "LASTMILE_HOME": str(project.home),
+        "AIRFLOW_CONN_JIRA": jira.connection_url,
+        "AIRFLOW_CONN_SLACK": slack.connection_url,
+    }
     state = standalone.start(home, own, lambda _line: None)
     rest = AirflowRest(state.address, standalone.USER, standalone.write_password(home))
     try:
@@ -96,7 +116,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAirflo
         wait_until(lambda: wanted <= {dag["dag_id"] for dag in rest.dags()}, "all DAGs parsed")
         for dag_id in wanted:
             rest.unpause(dag_id)
-        yield EmbeddedAirflow(home, state.address, rest, project)
+        yield EmbeddedAirflow(home, state.address, rest, project, jira, slack)
     finally:
         rest.close()
         standalone.stop(home)

@@ -38,6 +38,12 @@ def headlines(airflow: "EmbeddedAirflow", pipeline: str) -> list[tuple[str, int]
     ]
 
 
+def tickets(airflow: "EmbeddedAirflow", pipeline: str) -> list[str]:
+    """Titles of a pipeline's tickets."""
+    titles = [str(ticket.fields["summary"]) for ticket in airflow.jira.tickets]
+    return [title for title in titles if pipeline in title]
+
+
 def test_a_run_over_rest_gives_what_the_command_line_gives(airflow: "EmbeddedAirflow") -> None:
     run_id, states = airflow.run("flowers", workers=1, reason="spring")
     assert states == {"": "success", **dict.fromkeys(ALL, "success")}
@@ -59,6 +65,20 @@ def test_a_run_over_rest_gives_what_the_command_line_gives(airflow: "EmbeddedAir
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["version"] == 1
+
+
+def test_a_release_is_told_in_jira_and_slack_and_no_token_is_left_anywhere(
+    airflow: "EmbeddedAirflow",
+) -> None:
+    airflow.run("flowers")
+    [ticket] = tickets(airflow, "flowers")
+    assert "released" in ticket
+    assert any("flowers was released" in str(message) for message in airflow.slack.messages)
+    secrets = [airflow.jira.token.encode(), airflow.slack.token.encode()]
+    for path in airflow.project.root.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(secret in content for secret in secrets), path
 
 
 def test_the_next_run_reuses_everything_and_releases_nothing(airflow: "EmbeddedAirflow") -> None:
@@ -106,6 +126,12 @@ def test_wrong_input_fails_at_once_is_told_once_and_stops_what_follows(
     [(headline, times)] = wait_until(lambda: headlines(airflow, "lost"), "the incident")
     assert "lost.csv" in headline
     assert times == 1
+    [ticket] = tickets(airflow, "lost")
+    assert "lost.csv" in ticket
+    airflow.run("lost")
+    assert tickets(airflow, "lost") == [ticket], "the same cause, the same ticket"
+    threads = [m for m in airflow.slack.messages if "lost.csv" in str(m) and not m["thread_ts"]]
+    assert len(threads) == 1
 
 
 def test_a_broken_pipeline_file_fails_its_own_run_and_no_other(airflow: "EmbeddedAirflow") -> None:
