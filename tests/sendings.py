@@ -36,8 +36,9 @@ def make_thread(channel: str, remote_id: str, place: str, key: str = "k1", **par
 
 
 def make_sending(message: Message, key: str = "k1", **parts: Any) -> Sending:
+    incident = parts.pop("incident", None) or make_incident(message)
     values: dict[str, Any] = {
-        "incident": make_incident(message), "opening": message, "thread": None, "may_go_on": True,
+        "incident": incident, "latest": incident, "opening": message, "thread": None, "may_go_on": True,
         "unsettled": False, "written_at": datetime.now(UTC),
     }  # fmt: skip
     return Sending(key=key, message=message, **(values | parts))

@@ -12,6 +12,7 @@ import email.policy
 import json
 import re
 import time
+from collections.abc import Callable  # noqa: TC003
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -64,6 +65,7 @@ class FakeJira(FakeService):
         self.api = API if is_cloud else "/rest/api/2/"
         self.lag_seconds = 0.0
         """How long a new ticket stays unknown to the search."""
+        self.clock: Callable[[], float] = time.monotonic
         self.tickets: list[Ticket] = []
         self.projects = {
             "RISK": [
@@ -250,9 +252,7 @@ class FakeJira(FakeService):
             raise RefusedError(Answer(400, {"errorMessages": [], "errors": errors}))
         project = fields["project"]["key"]
         number = 1 + sum(t.key.startswith(f"{project}-") for t in self.tickets)
-        ticket = Ticket(
-            str(20000 + len(self.tickets)), f"{project}-{number}", fields, time.monotonic()
-        )
+        ticket = Ticket(str(20000 + len(self.tickets)), f"{project}-{number}", fields, self.clock())
         self.tickets.append(ticket)
         link = f"http://127.0.0.1:{self.port}{self.api}issue/{ticket.id}"
         return Answer(201, {"id": ticket.id, "key": ticket.key, "self": link})
@@ -409,7 +409,7 @@ class FakeJira(FakeService):
             for t in reversed(self.tickets)
             if t.key.startswith(f"{match[1]}-")
             and match[2] in t.fields.get("labels", [])
-            and time.monotonic() - t.created >= self.lag_seconds
+            and self.clock() - t.created >= self.lag_seconds
         ]
         count = int(asked.query.get("maxResults", 50))
         issues = [self._shown(t) for t in seen[:count]]

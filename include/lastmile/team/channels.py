@@ -59,8 +59,10 @@ class Sending:
     message: Message
     incident: "Incident"
     """The incident as it stands now."""
+    latest: "Incident"
+    """The newest one of the same cause: what is shown of the state is its."""
     opening: Message
-    """The incident's first message in this channel."""
+    """That one's first message in this channel."""
     thread: "Thread | None"
     """Where the cause is told in this channel."""
     may_go_on: bool
@@ -78,7 +80,7 @@ class Sending:
     @property
     def is_first_word(self) -> bool:
         """Whether nothing of this incident was said in this channel yet."""
-        return self.thread is None or self.thread.incident_id != self.incident.id
+        return self.thread is None or self.thread.incident_id < self.incident.id
 
 
 class Channel(Protocol):
@@ -116,7 +118,7 @@ class TrackerChannel:
             return self._follow_up(sending, made)
         if action is not Action.UPDATED:
             self._say(sending, ticket)
-        title = counted(ticket.title, sending.incident.occurrences)
+        title = counted(ticket.title, sending.latest.occurrences)
         return self._follow_up(sending, ticket.id, title if title != ticket.title else None)
 
     def _standing(self, sending: Sending) -> Ticket | None:
@@ -139,7 +141,7 @@ class TrackerChannel:
         mark = marker(sending.key)
         is_said = sending.unsettled and self.tracker.holds(ticket.id, mark)
         is_over = sending.message.action is Action.RECOVERED
-        if not ticket.is_open and not is_over and sending.incident.status == "open":
+        if not ticket.is_open and not is_over and sending.latest.status == "open":
             with _good_to_have():
                 self.tracker.reopen(ticket.id)
         if not is_said:
@@ -238,12 +240,12 @@ class ChatChannel:
     def _words(self, sending: Sending, root: "Thread | None") -> Story:
         told = _told(sending)
         if root is None and sending.message.action is not Action.ESCALATED:
-            return replace(told, state=state_of(sending.incident), links=_links(told, sending))
+            return replace(told, state=state_of(sending.latest), links=_links(told, sending))
         return told
 
     def _show_state(self, sending: Sending, root: "Thread") -> None:
         told = story(sending.opening)
-        shown = replace(told, state=state_of(sending.incident), links=_links(told, sending))
+        shown = replace(told, state=state_of(sending.latest), links=_links(told, sending))
         self._chat.update(root.remote_id, shown, root.key)
 
     def _look(self, place: str, sending: Sending, root: "Thread | None") -> str | None:

@@ -167,12 +167,14 @@ class _Delivery:
         with self.ledger.read() as connection:
             incident = incidents.read_incident(connection, entry.incident_id)
             known = {t.channel: t for t in threads.find_threads(connection, incident.fingerprint)}
-            first = outbox.find_opening(connection, incident.id, entry.channel)
+            latest = incidents.find_newest(connection, incident.fingerprint) or incident
+            first = outbox.find_opening(connection, latest.id, entry.channel)
         thread = known.pop(entry.channel, None)
         return Sending(
             key=entry.key,
             message=message,
             incident=incident,
+            latest=latest,
             opening=_opening(first, message),
             thread=thread,
             may_go_on=thread is not None and now - thread.changed_at <= self.rules.reopen_within,
@@ -283,8 +285,9 @@ def _thread(sending: Sending, entry: "OutboxEntry", remote_id: str, now: datetim
         place=place,
         remote_id=remote_id,
         key=key,
-        incident_id=entry.incident_id,
-        shown=sending.incident.occurrences,
+        # The state of an earlier incident may be shown after the first word of a later one.
+        incident_id=max(entry.incident_id, before.incident_id if before else 0),
+        shown=sending.latest.occurrences,
         changed_at=now,
         commented_at=commented_at,
     )

@@ -6,6 +6,7 @@ The real clients talk to strict servers over HTTP.
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -396,3 +397,42 @@ def test_a_workspace_that_lets_nobody_change_old_messages_still_hears_all(
     slack.trap("POST", "/api/chat.update", closed)
     assert go(ledger).sent == 1
     assert len(slack.messages) == 2
+
+
+def test_what_is_shown_is_the_newest_incident_of_a_cause_whichever_message_comes_last(
+    ledger: Ledger, make_event: MakeEvent, jira: FakeJira, slack: FakeSlack
+) -> None:
+    jira.trap("POST", ISSUE, answering(429))
+    record(ledger, make_event(), "k1")
+    go(ledger)
+    record(ledger, released(make_event), "k2")
+    go(ledger)
+    record(ledger, make_event(), "k3")
+    for second in (60, 120, 180):
+        go(ledger, second)
+    assert waiting(ledger) == []
+    assert "🔴 Open since" in root(slack)
+    assert "RISK-1" in root(slack)
+
+
+def test_a_storm_of_ten_causes_is_ten_tickets_and_ten_threads(
+    ledger: Ledger, make_event: MakeEvent, jira: FakeJira, slack: FakeSlack
+) -> None:
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
+
+    def fail_and_deliver(number: int) -> None:
+        for n in range(30):
+            record(
+                ledger, make_event(headline=f"{words[n % 10]} broke."), f"{number}/{n}", TeamRules()
+            )
+            if n % 10 == 9:
+                go(ledger)
+
+    with ThreadPoolExecutor(4) as four:
+        list(four.map(fail_and_deliver, range(4)))
+    go(ledger, 400)
+    assert len(jira.tickets) == 10
+    assert len(slack.messages) == 10
+    assert all(t.fields["summary"].endswith("(12 times)") for t in jira.tickets)
+    assert all("seen 12 times" in json.dumps(m["blocks"]) for m in slack.messages)
+    assert waiting(ledger) == []
