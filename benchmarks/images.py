@@ -51,8 +51,8 @@ class Bench:
         from lastmile.clients.docker import Engine
         from lastmile.clients.registry import Registry
         from lastmile.clients.registry_address import RegistryAddress
+        from lastmile.oci.base import open_base
         from lastmile.package.build import Builder
-        from lastmile.package.image import open_base
         from lastmile.package.recipes import SERVER
         from registry import running_registry
 

@@ -96,13 +96,7 @@ def make_passport(bundle: Path, *, version: int = 3, run_id: str = "night-1") ->
 def make_model(folder: Path, *, bias: float = 1.0, version: int = 3) -> PackagedModel:
     """Make a model that answers x + bias."""
     passport = make_passport(write_bundle(folder / "bundle", bias=bias), version=version)
-    return PackagedModel(
-        pipeline="toy",
-        version=version,
-        bundle=passport.bundle,
-        folder=folder / "bundle",
-        files=passport.files,
-    )
+    return PackagedModel.of(passport, folder / "bundle")
 
 
 def _tar(files: dict[str, str]) -> bytes:

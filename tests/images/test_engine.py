@@ -17,13 +17,14 @@ from lastmile.cli import images
 from lastmile.clients.docker import Container, ContainerSpec, Engine, EngineError
 from lastmile.errors import ArtefactError, ServiceUnavailableError
 from lastmile.oci.artefact import SBOM
+from lastmile.oci.base import open_base
 from lastmile.oci.image import build_model_image
 from lastmile.oci.layout import Layout
 from lastmile.oci.loaded import find, load
 from lastmile.oci.remote import attached, open_image, publish
 from lastmile.oci.verify import verify_image
 from lastmile.package.build import Builder
-from lastmile.package.image import open_base, publish_model
+from lastmile.package.image import publish_model
 from lastmile.package.recipes import SERVER, BuildContext
 from lastmile.settings import Settings
 from model_images import BUNDLE, make_base, make_model, make_passport

@@ -15,12 +15,13 @@ from lastmile.clients.registry import Blob, Registry
 from lastmile.clients.registry_address import RegistryAddress
 from lastmile.errors import ArtefactError, ServiceUnavailableError
 from lastmile.oci.artefact import PROVENANCE, SBOM, Artefact
+from lastmile.oci.base import ServerBase
 from lastmile.oci.documents import MANIFEST_TYPE
 from lastmile.oci.image import Image, build_model_image
 from lastmile.oci.layout import Layout
 from lastmile.oci.remote import attach, blob_of_bytes, open_image, publish
 from lastmile.oci.verify import verify_image
-from lastmile.package.image import ServerBase, publish_model
+from lastmile.package.image import publish_model
 from model_images import BUNDLE, make_base, make_model, make_passport
 from registry import IMPATIENT, RunningRegistry, digest_of, running_registry, why_no_registry
 

@@ -17,7 +17,13 @@ def test_everything_has_a_default_below_the_root(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WORKERS", "0"), ("TARGET", "moon"), ("SERVE_PORTS", "80-90"), ("SERVE_PORTS", "9000")],
+    [
+        ("WORKERS", "0"),
+        ("TARGET", "moon"),
+        ("SERVE_PORTS", "80-90"),
+        ("SERVE_PORTS", "9000"),
+        ("SERVER_IMAGE", "server:latest"),
+    ],
 )
 def test_a_wrong_value_is_named_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

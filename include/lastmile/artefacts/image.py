@@ -6,8 +6,8 @@ from lastmile.pipeline.base import Strict
 class ModelImage(Strict):
     """Which image serves the candidate. Every part is named by its digest, `sha256:...`."""
 
-    registry: str
-    """`host[:port]` of the registry that has it."""
+    registry: str | None
+    """`host[:port]` of the registry that has it; None: none has, whoever needs the image makes it anew."""
     repository: str
     """Its repository there."""
     digest: str
@@ -26,4 +26,5 @@ class ModelImage(Strict):
     @property
     def reference(self) -> str:
         """What an engine or a cluster pulls: by digest, never by tag."""
-        return f"{self.registry}/{self.repository}@{self.digest}"
+        host = f"{self.registry}/" if self.registry else ""
+        return f"{host}{self.repository}@{self.digest}"

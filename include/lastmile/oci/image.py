@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lastmile.artefacts.passport import Passport
 from lastmile.oci.documents import (
     CONFIG_TYPE,
     MANIFEST_TYPE,
@@ -104,6 +105,17 @@ class PackagedModel:
     """Its files."""
     files: Mapping[str, str]
     """SHA-256 of each file, by name."""
+
+    @classmethod
+    def of(cls, passport: Passport, folder: Path) -> "PackagedModel":
+        """Return the model that a passport is about, whose files are in a folder."""
+        return cls(
+            pipeline=passport.pipeline,
+            version=passport.version,
+            bundle=passport.bundle,
+            folder=folder,
+            files=passport.files,
+        )
 
 
 def build_model_image(base: Image, model: PackagedModel, scratch: Path) -> Image:

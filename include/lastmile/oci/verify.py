@@ -1,11 +1,15 @@
 """What is asked of a model image before it may run: that it is, byte by byte, what packaging made."""
 
+from pathlib import Path
+
 from lastmile.artefacts.image import ModelImage
+from lastmile.artefacts.passport import Passport
 from lastmile.clients.registry import Registry
 from lastmile.errors import ArtefactError
-from lastmile.oci.artefact import PROVENANCE, SBOM
-from lastmile.oci.image import BASE_DIGEST, BUNDLE, Image
-from lastmile.oci.provenance import verify_statement
+from lastmile.oci.artefact import PROVENANCE, SBOM, Artefact
+from lastmile.oci.base import ServerBase
+from lastmile.oci.image import BASE_DIGEST, BUNDLE, Image, PackagedModel, build_model_image
+from lastmile.oci.provenance import verify_statement, write_provenance
 from lastmile.oci.remote import fetch_artefact, open_image
 from lastmile.oci.sbom import read_subject
 
@@ -43,6 +47,41 @@ def verify_image(image: ModelImage, bundle: str, registry: Registry) -> Image:
             raise _refused(image, f"its {what} is {said}, not {expected}")
     _verify_beside(image, registry, bundle)
     return found
+
+
+def remake_image(
+    image: ModelImage,
+    passport: Passport,
+    passport_digest: str,
+    bundle: Path,
+    base: ServerBase,
+    scratch: Path,
+) -> Image:
+    """Make an image that no registry has, and compare it with what packaging noted.
+
+    Args:
+        image: What packaging noted.
+        passport: Says which model.
+        passport_digest: SHA-256 of its file.
+        bundle: The folder of the model's files.
+        base: The server base of the noted digest.
+        scratch: A folder for the layer; it stays there.
+
+    Raises:
+        ArtefactError: A file is not what its digest says, or it comes to another image.
+    """
+    made = build_model_image(base.image, PackagedModel.of(passport, bundle), scratch)
+    statement = write_provenance(made, base.image, passport, passport_digest)
+    provenance = Artefact.about(made.descriptor, PROVENANCE, statement)
+    for what, expected, found in (
+        ("base", image.base, base.image.digest),
+        ("layer", image.layer, made.layers[-1].digest),
+        ("digest", image.digest, made.digest),
+        ("provenance", image.provenance, provenance.digest),
+    ):
+        if found != expected:
+            raise _refused(image, f"its {what} is {found}, not {expected}")
+    return made
 
 
 def _verify_beside(image: ModelImage, registry: Registry, bundle: str) -> None:

@@ -1,8 +1,10 @@
 """The stage: an approved bundle to a release candidate with its passport.
 
-Where the environment has a container registry the candidate becomes an image there, too: `image.json`.
+Where there is a server base the candidate becomes an image, too, `image.json`; a container registry, where
+the environment has one, gets it.
 """
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -65,7 +67,7 @@ class Stage:
         version = _register(context, bundle, folder, judged)
         passport = _passport(context, verdict, judged, data, version)
         (out / "passport.json").write_text(passport.model_dump_json(indent=1))
-        image = _publish_image(context, passport, folder, scratch, out)
+        image = _make_image(context, passport, folder, scratch, out)
         candidate = Candidate(
             pipeline=context.pipeline.name,
             version=version,
@@ -87,25 +89,29 @@ class Stage:
 
 
 def _image_inputs(settings: Settings) -> dict[str, Any]:
-    if not settings.registry:
+    from lastmile.oci.base import base_digest
+
+    base = base_digest(settings)
+    if not settings.registry and base is None:
         return {}
-    from lastmile.package.image import base_digest
-
-    return {"image": {"registry": settings.registry, "base": base_digest(settings)}}
+    return {"image": {"registry": settings.registry, "base": base}}
 
 
-def _publish_image(
+def _make_image(
     context: Context, passport: Passport, bundle: Path, scratch: Path, out: Path
 ) -> ModelImage | None:
-    """Send the candidate's image and note it; None where the environment has no container registry."""
+    """Make and note the candidate's image, and send it where the environment has a container registry.
+
+    None where there is neither a registry nor a server base: models are served without images then.
+    """
+    if not _image_inputs(context.settings):
+        return None
+    from lastmile.oci.base import open_base
     from lastmile.oci.remote import open_registry
+    from lastmile.package.image import publish_model
 
     registry = open_registry(context.settings)
-    if registry is None:
-        return None
-    from lastmile.package.image import open_base, publish_model
-
-    with registry:
+    with registry or nullcontext():
         base = open_base(context.settings, registry)
         digest = file_digest(out / "passport.json")
         image = publish_model(passport, digest, bundle, base, registry, scratch)

@@ -21,7 +21,8 @@ from lastmile.errors import (
     SettingsError,
 )
 from lastmile.features.schema import Column, ColumnKind
-from lastmile.oci.verify import verify_image
+from lastmile.oci.base import open_base
+from lastmile.oci.verify import remake_image, verify_image
 from lastmile.package.provenance import stages_digest
 from lastmile.package.stage import CANDIDATE
 from lastmile.run import Context, StageName, StageRecord, execute, record_name
@@ -116,6 +117,24 @@ def test_another_bundle_is_another_version_and_the_same_one_is_not(
         candidate, _ = read(context, execute(StageName.PACKAGE, context))
         assert candidate.version == version
     assert context.record(StageName.PACKAGE).reused_from == "a"
+
+
+def test_with_a_server_base_the_candidate_is_an_image(
+    judged: Callable[..., Context], tmp_path: Path
+) -> None:
+    context = judged()
+    assert "image" not in execute(StageName.PACKAGE, context).summary
+    _, base = make_base(tmp_path / "base")
+    shutil.copytree(tmp_path / "base" / "images", context.settings.images_path)
+    record = execute(StageName.PACKAGE, context)  # not reused: now there is something to put it on
+    folder = context.store.open_artefact(record.artefact)
+    image = ModelImage.model_validate_json((folder / "image.json").read_bytes())
+    assert (image.registry, image.base) == (None, base.digest)
+    candidate, passport = read(context, record)
+    bundle = context.store.open_artefact(context.record(StageName.TRAIN).artefact)
+    found = open_base(context.settings, None, image.base)
+    made = remake_image(image, passport, candidate.passport, bundle, found, tmp_path)
+    assert made.digest == image.digest
 
 
 @pytest.mark.skipif(why_no_registry() is not None, reason=str(why_no_registry()))
