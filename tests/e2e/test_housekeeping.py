@@ -28,7 +28,7 @@ def open_headlines(airflow: "EmbeddedAirflow", pipeline: str) -> list[str]:
 def forget(ledger: Ledger) -> None:
     """Leave the ledger as if no callback had ever come."""
     with ledger.begin() as connection:
-        for table in (tables.outbox, tables.sightings, tables.incidents):
+        for table in (tables.threads, tables.outbox, tables.sightings, tables.incidents):
             connection.execute(table.delete())
 
 
