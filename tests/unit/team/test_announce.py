@@ -1,6 +1,7 @@
 """How a run ended is told in words that stand alone, once, whatever ended it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from lastmile.settings import Settings
 from lastmile.team import announce as module
 from lastmile.team.announce import announce
 from lastmile.team.events import Kind
+from lastmile.team.evidence import read_report
 from lastmile.team.spool import sweep_spool
 
 
@@ -207,3 +209,22 @@ def test_a_ledger_that_takes_nothing_just_now_costs_no_announcement(
     assert sweep_spool(settings.home_path, ledger) == 1
     announce(context)
     assert told(ledger) == [("jira", "release", "opened"), ("slack", "release", "opened")]
+
+
+def test_the_report_of_a_run_is_read_from_its_own_store_and_from_nowhere_else(
+    night: Night, settings: Settings, tmp_path: Path
+) -> None:
+    event = announce(night.judge("night 1", Decision.REJECT))
+    assert read_report(event, settings) is None, "this one has left no report"
+    report = Path(event.links["Report"].removeprefix("file://"))
+    report.write_bytes(b"<h1>Report</h1>")
+    assert read_report(event, settings) == b"<h1>Report</h1>"
+    (tmp_path / "secret").write_text("x")
+    store = settings.store
+    for link in (
+        "",
+        f"file://{tmp_path}/secret",
+        f"{store}/../secret",
+        "https://evil.example/report.html",
+    ):
+        assert read_report(event.model_copy(update={"links": {"Report": link}}), settings) is None
