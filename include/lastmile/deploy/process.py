@@ -13,12 +13,20 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import psutil
 
 from lastmile.deploy.bundles import discard, install
 from lastmile.deploy.endpoint import Endpoint, Readiness
 from lastmile.deploy.ports import reserve
-from lastmile.deploy.server import ServerProcess, ServerRecord, is_running, write_whole
+from lastmile.deploy.server import (
+    ServerProcess,
+    ServerRecord,
+    is_running,
+    limits_of_environment,
+    write_whole,
+)
 from lastmile.deploy.target import Assignment, Patience
 from lastmile.errors import DeployError, LastmileError
 from lastmile.run import code_digest
@@ -33,6 +41,8 @@ SETTLING_SECONDS = 1.0
 PREVIEW_END_SECONDS = 2.0
 PUBLIC_END_SECONDS = 30.0
 """Longer than the server gives the requests it has in hand."""
+DRAINING_SECONDS = 0.2
+"""So long may the older of two servers take what had come to it before the younger listened."""
 SERVER_CODE = ("bundle", "features", "serve", "errors")
 
 
@@ -42,9 +52,24 @@ class ProcessTarget:
     name: ClassVar[str] = "process"
 
     def __init__(
-        self, pipeline: str, settings: Settings, store: Store, patience: Patience | None = None
+        self,
+        pipeline: str,
+        settings: Settings,
+        store: Store,
+        patience: Patience | None = None,
+        keeps_settings: bool = False,
     ) -> None:
-        """Touch nothing yet."""
+        """Touch nothing yet.
+
+        Args:
+            pipeline: Its name.
+            settings: The environment's.
+            store: Where bundles come from.
+            patience: Deadlines.
+            keeps_settings: Leave a server that runs with the workers, address and limits that it was
+                started with, whatever the environment says now.
+        """
+        self._keeps_settings = keeps_settings
         self._settings = settings
         self._store = store
         self._patience = patience or Patience()
@@ -77,7 +102,8 @@ class ProcessTarget:
         """
         self._preview.end(PREVIEW_END_SECONDS)
         self._point(self._preview, assignment)
-        process = self._preview.start(ServerRecord(host="127.0.0.1", port=0))
+        alone = ServerRecord(host="127.0.0.1", port=0, limits=self._limits())
+        process = self._preview.start(alone)
         try:
             deadline = time.monotonic() + self._patience.start
             endpoint = self._preview.endpoint(process, self._patience.start)
@@ -102,28 +128,32 @@ class ProcessTarget:
     def switch(self, assignment: Assignment) -> None:
         """Point the public server at a release, and start it where it does not run.
 
-        A server that runs older code or was set up otherwise is started anew, once a preview has shown
-        that the new one would start: there is no answer for a moment then. In all other cases it swaps
-        the model between two requests.
+        A server that runs older code or was set up otherwise gets a successor, once a preview has shown
+        that it would start. It takes the port over, and the older one ends when it answers. In all other
+        cases the server swaps the model between two requests.
 
         Raises:
             DeployError: The server cannot be started, or its port is taken.
             ArtefactError: The bundle is missing or altered in the store.
         """
         install(self._store, assignment.bundle, self._bundles)
-        is_running = self.public.process() is not None
-        if not is_running or self.assigned() != assignment:
+        process = self.public.process()
+        if process is None or self.assigned() != assignment:
             self._point(self.public, assignment)
         code = code_digest(SERVER_CODE)
-        if is_running:
-            record = self.public.record()
-            if record is not None and self._is_current(record, code):
+        record = self.public.record()
+        if process is not None and record is not None:
+            self.public.end_others(process, PUBLIC_END_SECONDS)
+            wanted = record.model_copy(update={"code": code, **self._setup(record)})
+            if wanted == record or not self._would_start(assignment):
                 return
-            if not self._would_start(assignment):
+            if wanted.host == record.host and self._succeed(process, record, wanted, assignment):
                 return
             self.public.end(PUBLIC_END_SECONDS)
-        record = reserve(self.public, self._settings)
-        self.public.start(record.model_copy(update={"code": code}))
+        kept = self._kept(record) if process is not None else {}
+        started = reserve(self.public, self._settings)
+        setup = {"code": code, "limits": limits_of_environment()} | kept
+        self.public.start(started.model_copy(update=setup))
 
     def wait_for(self, assignment: Assignment) -> str:
         """Wait until the public server answers with a release, so often that no worker is likely not to.
@@ -183,9 +213,57 @@ class ProcessTarget:
             log.warning("The server goes on with its older code. %s %s", error.headline, error.hint)
             return False
 
-    def _is_current(self, record: ServerRecord, code: str) -> bool:
-        wanted = (code, self._settings.serve_host, self._settings.serve_workers)
-        return (record.code, record.host, record.workers) == wanted
+    def _succeed(
+        self,
+        old: psutil.Process,
+        record: ServerRecord,
+        wanted: ServerRecord,
+        assignment: Assignment,
+    ) -> bool:
+        """Let a new server take the port over, and end the old one once the new one answers.
+
+        Returns:
+            Whether it did. Where not, the old one has the port again.
+        """
+        try:
+            new = self.public.start(wanted, beside=True)
+            if self._took_over(new, Endpoint(wanted.host, wanted.port), assignment):
+                self.public.end_others(new, PUBLIC_END_SECONDS)
+                return True
+            log.warning("No server could take the port over. %s", self.public.last_words())
+        except DeployError as error:
+            log.warning("%s %s", error.headline, error.hint)
+        self.public.write_record(record)
+        self.public.end_others(old, 0)
+        return False
+
+    def _took_over(self, new: psutil.Process, endpoint: Endpoint, assignment: Assignment) -> bool:
+        """Wait for a new server's own answer: once it listens, new connections come to it alone."""
+        deadline = time.monotonic() + self._patience.start
+        while not (self.public.listens(new) and _serves(endpoint.readiness(), assignment)):
+            if not is_running(new) or time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_SECONDS)
+        time.sleep(DRAINING_SECONDS)
+        return is_running(new) and _serves(endpoint.readiness(), assignment)
+
+    def _setup(self, record: ServerRecord) -> dict[str, Any]:
+        """Return how a server that runs is to be set up."""
+        return self._kept(record) or {
+            "host": self._settings.serve_host,
+            "workers": self._settings.serve_workers,
+            "limits": limits_of_environment(),
+        }
+
+    def _kept(self, record: ServerRecord | None) -> dict[str, Any]:
+        """Return how a server that runs was set up, if that is to be left; else nothing."""
+        if record is None or not self._keeps_settings:
+            return {}
+        return record.model_dump(include={"host", "workers", "limits"})
+
+    def _limits(self) -> dict[str, str]:
+        record = self.public.record()
+        return record.limits if record and self._keeps_settings else limits_of_environment()
 
     def _point(self, server: ServerProcess, assignment: Assignment) -> None:
         folder = install(self._store, assignment.bundle, self._bundles)

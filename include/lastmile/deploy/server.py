@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import psutil
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lastmile.deploy.endpoint import Endpoint
 from lastmile.errors import DeployError
@@ -31,8 +31,10 @@ LOG_LINES = 5
 KILL_SECONDS = 5.0
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-PASSED_ON_PREFIXES = ("LC_", "PYTHON", "OMP_", "LASTMILE_SERVE_")
-"""What the server gets of our environment: it needs no account of ours."""
+PASSED_ON_PREFIXES = ("LC_", "PYTHON", "OMP_")
+"""What the server gets of our environment, beside its limits: it needs no account of ours."""
+LIMITS_PREFIX = "LASTMILE_SERVE_"
+NO_LIMITS = ("LASTMILE_SERVE_HOST", "LASTMILE_SERVE_PORTS", "LASTMILE_SERVE_WORKERS")
 
 
 class ServerRecord(Strict):
@@ -47,6 +49,8 @@ class ServerRecord(Strict):
     workers: int = 1
     code: str = ""
     """Digest of the server's source when it was started."""
+    limits: dict[str, str] = Field(default_factory=dict)
+    """The environment's limits that it was started with."""
 
 
 class ServerProcess:
@@ -77,36 +81,39 @@ class ServerProcess:
                 if self._is_recorded(process, record) and self._is_ours(process):
                     return process
         for process in self._all_ours():
-            with contextlib.suppress(psutil.Error, ProcessLookupError):  # it may end meanwhile
-                if os.getsid(process.pid) == process.pid:  # workers are in their master's session
+            if _leads_session(process):
+                with contextlib.suppress(psutil.Error):  # it may end meanwhile
                     if record is not None:
                         self._note(record, process)
                     return process
         return None
 
-    def start(self, record: ServerRecord) -> psutil.Process:
+    def start(self, record: ServerRecord, beside: bool = False) -> psutil.Process:
         """Start the server apart from us.
 
         It outlives this process and its terminal, and inherits none of our open files or accounts.
 
         Args:
-            record: Host, port (0: a free one) and workers.
+            record: Host, port (0: a free one), workers and limits.
+            beside: Let it take the port over from the one that runs, which goes on and is no longer
+                the recorded one.
 
         Raises:
             DeployError: The process cannot be started.
         """
-        self._end_strays()
-        self.write_record(record)
+        if not beside:
+            self._end_strays()
+            self.write_record(record)
         try:
             self._trim_log()
             with (self.folder / LOG).open("ab") as output:
                 child = subprocess.Popen(
-                    self._command(record),
+                    [*self._command(record), *(["--beside"] if beside else [])],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
-                    env=_environment(),
+                    env=_environment() | record.limits,
                     start_new_session=True,
                 )
         except OSError as error:
@@ -145,6 +152,16 @@ class ServerProcess:
             f"The model server does not listen after {seconds:.3g} s.", self.last_words()
         )
 
+    def listens(self, process: psutil.Process) -> bool:
+        """Tell whether a server of ours listens on the recorded port."""
+        record = self.record()
+        with contextlib.suppress(psutil.Error):
+            return record is not None and any(
+                connection.status == psutil.CONN_LISTEN and connection.laddr.port == record.port
+                for connection in process.net_connections("tcp")
+            )
+        return False
+
     def end(self, seconds: float) -> None:
         """Ask the server to end, let it answer what it has in hand for so long, then insist."""
         while (process := self.process()) is not None:
@@ -153,6 +170,21 @@ class ServerProcess:
         record = self.record()
         if record is not None and record.pid is not None:
             self.write_record(record.model_copy(update={"pid": None, "started": None}))
+
+    def end_others(self, keep: psutil.Process, seconds: float) -> None:
+        """End all of our servers but one: predecessors, and what a killed deploy started beside it."""
+        ours = self._all_ours()
+        family = {
+            keep.pid
+        }  # looked up second: a worker that is forked meanwhile is none of the others
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family |= {child.pid for child in keep.children(recursive=True)}
+        others = [process for process in ours if process.pid not in family]
+        leaders = [process for process in others if _leads_session(process)]
+        for process in leaders or others:  # workers end with their master, or are left without one
+            _end(process, seconds if process in leaders else 0)
+        if leaders:
+            self.end_others(keep, seconds)
 
     def ended(self) -> DeployError:
         """Return the error of a server that is no more."""
@@ -213,6 +245,22 @@ def is_running(process: psutil.Process) -> bool:
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def limits_of_environment() -> dict[str, str]:
+    """Return the limits that our environment sets for a server."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(LIMITS_PREFIX) and name not in NO_LIMITS
+    }
+
+
+def _leads_session(process: psutil.Process) -> bool:
+    """Tell a master: its workers are in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(process.pid) == process.pid
+    return False
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -42,8 +42,17 @@ def open_deployment(
     store: Store,
     ledger: Ledger,
     patience: Patience | None = None,
+    keeps_settings: bool = False,
 ) -> Iterator[Deployment]:
     """Hold a pipeline's service: nobody else deploys, rolls back, starts or stops it meanwhile.
+
+    Args:
+        pipeline: Its name.
+        settings: The environment's.
+        store: Where bundles come from.
+        ledger: Where releases are kept.
+        patience: Deadlines.
+        keeps_settings: Leave a server that runs set up as it was started.
 
     Raises:
         BusyError: Somebody does.
@@ -52,7 +61,7 @@ def open_deployment(
     with ledger.lease(f"deploy:{pipeline}", f"The service of {pipeline}"):
         yield Deployment(
             pipeline=pipeline,
-            target=ProcessTarget(pipeline, settings, store, patience),
+            target=ProcessTarget(pipeline, settings, store, patience, keeps_settings),
             ledger=ledger,
             registry=Tracking(settings.mlflow, settings.home_path),
             patience=patience,
@@ -66,7 +75,7 @@ def bring_up(pipeline: str, settings: Settings, store: Store, ledger: Ledger) ->
         BusyError: A deploy is at it.
         DeployError: It does not answer.
     """
-    with open_deployment(pipeline, settings, store, ledger) as at:
+    with open_deployment(pipeline, settings, store, ledger, keeps_settings=True) as at:
         champion = settle(at)
         if champion is not None:
             restore(at, champion)

@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
                 pointer=given.pointer.absolute(),
                 host=given.host,
                 port=given.port,
+                beside=given.beside,
                 workers=given.workers,
                 threads=given.threads,
                 limits=Limits(
@@ -50,6 +51,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
     parser.add_argument("--port", type=_port, default=8600, help="0: a free one [%(default)s]")
+    parser.add_argument(
+        "--beside",
+        action="store_true",
+        help="take the port over from the server that listens there",
+    )
     parser.add_argument("--workers", type=_count, default=1, help="processes [%(default)s]")
     parser.add_argument("--threads", type=_count, default=4, help="per process [%(default)s]")
     parser.add_argument("--max-rows", type=_count, help="records per request")

@@ -1,6 +1,7 @@
 """The server process: gunicorn around the application."""
 
 import atexit
+import ctypes
 import gc
 import logging
 import os
@@ -24,6 +25,8 @@ from lastmile.serve.sharing import forget_worker, share_figures
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
+_ATTACH_REUSEPORT_CBPF = 51
+"""Linux's SO_ATTACH_REUSEPORT_CBPF, which the socket module does not name."""
 SILENCE_SECONDS = 10
 """So long may a client stop in the middle of a request or of taking its answer."""
 
@@ -40,6 +43,8 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int
     """0: one that the operating system finds free."""
+    beside: bool = False
+    """Take new connections over from the server of this user that listens on the port."""
     workers: int = 1
     """Processes. Each holds the model; one per core serves best."""
     threads: int = 4
@@ -47,8 +52,14 @@ class ServerSettings:
     limits: Limits
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, beside: bool = False) -> socket.socket:
     """Return a listening socket.
+
+    Args:
+        host: Address of this machine.
+        port: 0: a free one.
+        beside: Share the port with the one server of ours that listens on it. New connections come here
+            at once and wait for us; the other answers the ones it has, and can end without a loss.
 
     Raises:
         AddressError: The port is taken, or the host is none of this machine's.
@@ -62,8 +73,14 @@ def listen(host: str, port: int) -> socket.socket:
         # Accepted connections inherit these: a client that stops half way frees its thread.
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SILENCE_SECONDS, 0))
+        if beside:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
+        # Only now: by itself no server binds a port where another listens, but it lets one come beside it.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.listen(BACKLOG)
+        if beside:
+            _take_new_connections(listener)
     except OSError as error:
         raise AddressError(
             f"The server cannot listen on {host}:{port}: {error.strerror}.",
@@ -73,13 +90,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _take_new_connections(listener: socket.socket) -> None:
+    """Let the kernel give every new connection to the second socket on the port, which is this one.
+
+    By default it would share them out, and those that wait in the first one's queue when that closes
+    are lost. Once the first is gone, the program's answer names no socket, and the only one left gets all.
+    """
+    return_one = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 1))  # BPF_RET | BPF_K
+    program = struct.pack("HP", 1, ctypes.addressof(return_one))
+    listener.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT_CBPF, program)
+
+
 def serve(settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT; requests in hand are answered first.
 
     Raises:
         AddressError: It cannot listen.
     """
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, settings.beside)
     host, port = listener.getsockname()[:2]
     log.info("Serving at http://%s:%d", f"[{host}]" if ":" in host else host, port)
     with _folder_of_figures() as folder:

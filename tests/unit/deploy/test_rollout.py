@@ -1,11 +1,14 @@
 """Deploying, going back and coming back, against real servers."""
 
+from dataclasses import replace
+
 import pytest
 
 from deployed import PIPELINE, Service, Traffic
 from lastmile.cli.serve import bring_up, take_down
 from lastmile.deploy import rollout
-from lastmile.deploy.rollout import CHAMPION
+from lastmile.deploy.process import ProcessTarget
+from lastmile.deploy.rollout import CHAMPION, assignment_of
 from lastmile.deploy.server import ServerProcess
 from lastmile.errors import ArtefactError, BusyError, DeployError, ExitCode, PermanentError
 
@@ -281,3 +284,68 @@ def test_only_what_was_released_is_brought_up_or_taken_down(service: Service) ->
         with pytest.raises(PermanentError, match=r"No model of \.\./toy has been released"):
             change(["../toy"], service.settings)
     assert bring_up([], service.settings).models == ()
+
+
+def test_no_request_fails_while_the_server_itself_is_replaced(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.release(1.0)
+    service.release(2.0)
+    first = service.public.record()
+    assert first is not None
+    traffic = Traffic(first.port, {1: 1.0, 2: 2.0, 3: 3.0})
+    with traffic.flowing():
+        monkeypatch.setenv("LASTMILE_SERVE_WORKERS", "2")
+        service.rollback()
+        second = service.public.record()
+        assert second is not None
+        service.public.write_record(second.model_copy(update={"code": "older"}))
+        service.release(3.0)
+    third = service.public.record()
+    assert third is not None
+    assert len({first.pid, second.pid, third.pid}) == 3
+    assert {record.port for record in (first, second, third)} == {first.port}
+    assert third.workers == 2
+    assert traffic.failures == []
+    assert set(traffic.versions) == {1, 2, 3}
+    service.check_consistent()
+
+
+def test_a_server_that_is_well_is_brought_up_with_the_settings_it_has(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as deploying:
+        deploying.setenv("LASTMILE_SERVE_WORKERS", "2")
+        deploying.setenv("LASTMILE_SERVE_MAX_ROWS", "7")
+        service.release(1.0)
+    before = service.public.record()
+    service.bring_up()
+    assert service.public.record() == before
+    assert before is not None
+    service.public.write_record(before.model_copy(update={"code": "older"}))
+    service.bring_up()
+    after = service.public.record()
+    assert after is not None
+    assert after.pid != before.pid
+    assert (after.workers, after.limits) == (2, {"LASTMILE_SERVE_MAX_ROWS": "7"})
+    service.take_down()
+    service.bring_up()
+    assert (anew := service.public.record()) is not None
+    assert (anew.workers, anew.limits) == (1, {})
+
+
+def test_a_successor_that_does_not_start_leaves_the_server_its_port(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.release(1.0)
+    old = service.public.record()
+    assert old is not None
+    monkeypatch.setattr(ServerProcess, "listens", lambda *_: False)
+    patience = replace(service.patience, start=2.0)
+    target = ProcessTarget(PIPELINE, service.settings, service.store, patience)
+    process = service.public.process()
+    assert process is not None
+    assert not target._succeed(process, old, old, assignment_of(service.champion()))
+    assert service.public.record() == old
+    assert service.answer() == (1, 1.0)
+    service.check_consistent()
