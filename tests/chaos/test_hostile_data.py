@@ -3,8 +3,11 @@
 import codecs
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
