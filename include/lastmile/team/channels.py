@@ -249,6 +249,9 @@ class ChatChannel:
         self._chat.update(root.remote_id, shown, root.key)
 
     def _look(self, place: str, sending: Sending, root: "Thread | None") -> str | None:
+        if not self._chat.can_look_back:
+            log.warning("%s cannot be searched. The message may come twice.", self._name)
+            return None
         since = sending.written_at.timestamp() - 60
         try:
             return self._chat.find(place, sending.key, since, root.remote_id if root else None)
