@@ -30,7 +30,8 @@ from lastmile.settings import Settings
 from model_images import BUNDLE, make_base, make_model, make_passport
 from registry import RunningRegistry
 
-pytestmark = pytest.mark.slow
+# The first test waits for the base image, which is bootstrapped once on a new machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SMALL_SERVER = 120_000_000
 """Bytes, compressed."""

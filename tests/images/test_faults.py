@@ -25,6 +25,8 @@ from lastmile.package.image import publish_model
 from model_images import BUNDLE, make_base, make_model, make_passport
 from registry import IMPATIENT, RunningRegistry, digest_of, running_registry, why_no_registry
 
+pytestmark = pytest.mark.chaos
+
 Behind = Callable[..., tuple[Registry, HarmfulProxy]]
 
 
