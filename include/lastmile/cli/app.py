@@ -155,7 +155,8 @@ def predict(
 @app.command()
 def serve(
     pipelines: Annotated[
-        list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all released.")
+        list[str] | None,
+        typer.Argument(metavar="PIPELINE", help="Names or files. Default: all released."),
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="End the servers instead.")] = False,
     json: Json = False,

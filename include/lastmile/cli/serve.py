@@ -8,6 +8,7 @@ from lastmile.deploy.service import Served
 from lastmile.errors import LastmileError, PermanentError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
+from lastmile.pipeline.load import load_pipeline
 from lastmile.settings import Settings
 from lastmile.store import Store
 
@@ -21,6 +22,18 @@ class ServedModels(Strict):
     def is_well(self) -> bool:
         """Whether nothing went wrong with any of them."""
         return all(model.problem is None for model in self.models)
+
+
+def name_of(pipeline: str, settings: Settings) -> str:
+    """Return the name of a pipeline that is named, or given by its file.
+
+    A name alone will do: what was released is served even where its file is gone.
+
+    Raises:
+        PipelineFileError: The file is not there, or has faults.
+    """
+    is_file = pipeline.endswith((".yaml", ".yml"))
+    return load_pipeline(pipeline, settings).name if is_file else pipeline
 
 
 def bring_up(pipelines: Sequence[str], settings: Settings) -> ServedModels:
@@ -48,6 +61,7 @@ def _for_each(
 ) -> ServedModels:
     """Change one service after the other; what is wrong with one stops none of the others."""
     store, ledger = open_store(settings), open_ledger(settings)
+    pipelines = [name_of(pipeline, settings) for pipeline in pipelines]
     released = ledger.released_pipelines()
     for unknown in sorted({*pipelines} - {*released}):
         raise PermanentError(

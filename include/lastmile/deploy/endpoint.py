@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from lastmile.errors import DataError, LastmileError, ServiceUnavailableError
 
@@ -59,6 +60,26 @@ class Endpoint:
             ServiceUnavailableError: No answer in time, or none of a model server.
         """
         status, value = self._ask("POST", "/predict", {"instances": list(records)}, seconds)
+        return self._expect(status, value)
+
+    def inputs(self, name: str, seconds: float = 5.0) -> dict[str, str]:
+        """Return the columns that a model reads, each with its Open Inference datatype.
+
+        Raises:
+            DataError: The server knows no such model.
+            ServiceUnavailableError: No answer in time, or none of a model server.
+        """
+        status, value = self._ask("GET", f"/v2/models/{quote(name, safe='')}", None, seconds)
+        try:
+            inputs = self._expect(status, value)["inputs"]
+            return {str(tensor["name"]): str(tensor["datatype"]) for tensor in inputs}
+        except (KeyError, TypeError) as error:
+            raise ServiceUnavailableError(
+                f"{self.address} does not say what {name} reads.", "Look at its log."
+            ) from error
+
+    def _expect(self, status: int, value: Any) -> dict[str, Any]:
+        """Return the answer, or raise what the server says is wrong."""
         if status == http.client.OK and isinstance(value, dict):
             return value
         error = value.get("error", value) if isinstance(value, dict) else value

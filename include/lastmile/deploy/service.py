@@ -97,19 +97,47 @@ def served(pipeline: str, settings: Settings) -> Served:
     """Look at the pipeline's server; changes nothing."""
     server = ServerProcess(serve_folder(pipeline, settings))
     assigned, record = read_pointer(server.pointer), server.record()
-    if assigned is None or record is None:
+    if assigned is None and not server.pointer.exists():
         return Served(pipeline=pipeline, state="never released")
-    endpoint, process = Endpoint(record.host, record.port), server.process()
-    ready = endpoint.readiness() if process is not None else None
+    process = server.process()
+    endpoint = Endpoint(record.host, record.port) if record is not None else None
+    ready = endpoint.readiness() if endpoint is not None and process is not None else None
+    problem = ready.problem if ready else None
+    if assigned is None:
+        problem = problem or f"The pointer {server.pointer} cannot be read."
+    is_ready = ready is not None and ready.is_ready
     return Served(
         pipeline=pipeline,
-        state="down" if process is None else "ready" if ready and ready.is_ready else "not ready",
-        version=ready.version if ready and ready.is_ready else assigned.version,
-        release=ready.release if ready and ready.is_ready else assigned.release,
-        address=endpoint.address,
+        state="down" if process is None else "ready" if is_ready else "not ready",
+        version=ready.version if ready and is_ready else assigned.version if assigned else None,
+        release=ready.release if ready and is_ready else assigned.release if assigned else None,
+        address=endpoint.address if endpoint is not None else None,
         pid=process.pid if process is not None else None,
-        problem=ready.problem if ready else None,
+        problem=problem,
     )
+
+
+def reach(pipeline: str, settings: Settings) -> Endpoint:
+    """Return where the served model can be asked.
+
+    Raises:
+        PermanentError: No model of this pipeline has been released here.
+        ServiceUnavailableError: The server does not run.
+    """
+    now = served(pipeline, settings)
+    if now.state == "never released":
+        raise PermanentError(
+            f"No model of {pipeline} has been released on this machine.",
+            f"Release one: lastmile run {pipeline}",
+        )
+    record = ServerProcess(serve_folder(pipeline, settings)).record()
+    if now.state == "down" or record is None:
+        why = f" {now.problem}" if now.problem else ""
+        raise ServiceUnavailableError(
+            f"The server of {pipeline} at {now.address or 'an unknown address'} does not run.{why}",
+            f"Bring it back: lastmile serve {pipeline}",
+        )
+    return Endpoint(record.host, record.port)
 
 
 def ask(pipeline: str, records: Sequence[Any], settings: Settings) -> dict[str, Any]:
@@ -120,23 +148,12 @@ def ask(pipeline: str, records: Sequence[Any], settings: Settings) -> dict[str, 
         DataError: The model refuses a record; says which.
         ServiceUnavailableError: The server does not run or answer.
     """
-    now = served(pipeline, settings)
-    if now.state == "never released":
-        raise PermanentError(
-            f"No model of {pipeline} has been released on this machine.",
-            f"Release one: lastmile run {pipeline}",
-        )
-    record = ServerProcess(serve_folder(pipeline, settings)).record()
-    if now.state == "down" or record is None:
-        raise ServiceUnavailableError(
-            f"The server of {pipeline} at {now.address} does not run.",
-            f"Bring it back: lastmile serve {pipeline}",
-        )
-    answer = Endpoint(record.host, record.port).predict(records)
+    endpoint = reach(pipeline, settings)
+    answer = endpoint.predict(records)
     return {
         "model": answer["model"],
         "version": answer["version"],
-        "address": now.address,
+        "address": endpoint.address,
         "predictions": answer["predictions"],
     }
 
