@@ -345,8 +345,18 @@ def _translate(error: Exception, verb: str) -> LastmileError:
             f"The Docker engine could not {verb}: {error.explanation or error}",
             "See `docker ps -a` and `docker images` for what is there.",
         )
-    cause = str(error).splitlines() or [type(error).__name__]
-    return ServiceUnavailableError(f"The Docker engine could not {verb}: {cause[0]}", _HINT)
+    return ServiceUnavailableError(f"The Docker engine could not {verb}: {_cause(error)}.", _HINT)
+
+
+def _cause(error: BaseException) -> str:
+    """Return what the operating system said, where it did; the SDK wraps it several times."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+        one = one.__cause__ or one.__context__
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
 
 
 def _follow(
