@@ -23,5 +23,7 @@ def test_warmup_longer_than_training_only_rises() -> None:
 
 
 def test_exponential_is_the_same_within_an_epoch_and_smaller_by_the_factor_after_it() -> None:
-    rates = Exponential(kind="exponential", initial=0.1, decay=0.5).rates(steps_per_epoch=2, epochs=3)
+    rates = Exponential(kind="exponential", initial=0.1, decay=0.5).rates(
+        steps_per_epoch=2, epochs=3
+    )
     assert rates.tolist() == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
