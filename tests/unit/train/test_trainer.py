@@ -60,7 +60,8 @@ def make_trainer(folder: Path, loop: CountingLoop, checkpoint_seconds: float) ->
     train = Train(batch_size=BATCH, epochs=3, early_stopping=None)
     store = Store(f"file://{folder / 'store'}", folder / "cache")
     work = Work(
-        pipeline="toy", task="binary", train=train, width=1, outputs=1, store_url=store.url, cache=folder / "cache", checkpoints="checkpoints",
+        pipeline="toy", task="binary", train=train, width=1, outputs=1,
+        store_url=store.url, cache=folder / "cache", checkpoints="checkpoints",
         checkpoint_seconds=checkpoint_seconds, barrier_seconds=1,
     )  # fmt: skip
     return Trainer(
