@@ -1,6 +1,7 @@
 """A service to deploy to, without any training: real store, ledger, MLflow and server processes."""
 
 import atexit
+import hashlib
 import http.client
 import json
 import os
@@ -95,11 +96,12 @@ class Service:
             (folder / name).write_bytes(content)
         bundle = self.store.put_artefact("train", folder).digest
         champion = self.ledger.champion(PIPELINE)
+        passport = changes.get("passport", b"{}")
         candidate = Candidate(
             pipeline=PIPELINE,
             version=self.registry.register(PIPELINE, bundle, folder, None, {}),
             bundle=bundle,
-            passport="0" * 64,
+            passport=hashlib.sha256(passport).hexdigest(),
             champion=changes.get("champion", champion.bundle if champion else None),
             golden=Golden(
                 records=changes.get("records", GOLDEN),
@@ -109,9 +111,13 @@ class Service:
         out = self.root / "packages" / f"{bias}-{candidate.version}"
         out.mkdir(parents=True, exist_ok=True)
         (out / "candidate.json").write_text(candidate.model_dump_json())
+        (out / "passport.json").write_bytes(passport)
         package = self.store.put_artefact("package", out).digest
         return candidate, Origin(
-            package=package, run_id=changes.get("run_id", f"run {bias}"), reason=""
+            package=package,
+            run_id=changes.get("run_id", f"run {bias}"),
+            reason=changes.get("reason", ""),
+            requested_by=changes.get("requested_by", ""),
         )
 
     def put(self, candidate: Candidate, origin: Origin, force: bool = False) -> Released:
@@ -125,10 +131,10 @@ class Service:
         """Package and deploy."""
         return self.put(*self.package(bias, **changes))
 
-    def rollback(self, to_version: int | None = None) -> Released:
+    def rollback(self, to_version: int | None = None, **told: str) -> Released:
         return service.rollback(
             PIPELINE, self.settings, self.store, self.ledger,
-            to_version=to_version, patience=self.patience,
+            to_version=to_version, patience=self.patience, **told,
         )  # fmt: skip
 
     def bring_up(self) -> service.Served:

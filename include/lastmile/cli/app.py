@@ -205,7 +205,8 @@ def explain(
 def rollback(
     pipeline: PipelineName,
     version: Annotated[int | None, typer.Option(help="Default: the release before.")] = None,
-    reason: Reason = "",
+    reason: Annotated[str, typer.Option(help="Why; stands with the release.")] = "",
+    requested_by: RequestedBy = "",
     json: Json = False,
 ) -> ExitCode:
     """Put an earlier release back into service.
@@ -215,7 +216,8 @@ def rollback(
     from lastmile.cli.history import roll_back
     from lastmile.settings import load_settings
 
-    text.show(roll_back(pipeline, version, reason, load_settings()), json, text.rolled_back)
+    done = roll_back(pipeline, version, reason, requested_by, load_settings())
+    text.show(done, json, text.rolled_back)
     return ExitCode.DONE
 
 

@@ -1,8 +1,11 @@
 """`lastmile releases`, `explain` and `rollback`: what was put in service, why, and the way back."""
 
-from lastmile.artefacts.passport import Passport, Released
+import getpass
+
+from lastmile.artefacts.passport import Released
 from lastmile.cli.edge import open_ledger, open_store
 from lastmile.deploy import service
+from lastmile.deploy.service import Explained
 from lastmile.ledger.ledger import Release
 from lastmile.pipeline.base import Strict
 from lastmile.pipeline.load import load_pipeline
@@ -26,7 +29,7 @@ def list_releases(pipeline: str, settings: Settings) -> ReleaseList:
     return ReleaseList(pipeline=name, releases=tuple(open_ledger(settings).releases(name)))
 
 
-def find_passport(pipeline: str, version: int | None, settings: Settings) -> Passport:
+def find_passport(pipeline: str, version: int | None, settings: Settings) -> Explained:
     """Return the passport of a version that has served; the champion's where none is named.
 
     Raises:
@@ -37,7 +40,9 @@ def find_passport(pipeline: str, version: int | None, settings: Settings) -> Pas
     return service.explain(name, open_store(settings), open_ledger(settings), version=version)
 
 
-def roll_back(pipeline: str, version: int | None, reason: str, settings: Settings) -> Released:
+def roll_back(
+    pipeline: str, version: int | None, reason: str, requested_by: str, settings: Settings
+) -> Released:
     """Put an earlier release back into service; the one before where no version is named.
 
     Raises:
@@ -47,4 +52,12 @@ def roll_back(pipeline: str, version: int | None, reason: str, settings: Setting
     """
     name = load_pipeline(pipeline, settings).name
     store, ledger = open_store(settings), open_ledger(settings)
-    return service.rollback(name, settings, store, ledger, to_version=version, reason=reason)
+    return service.rollback(
+        name,
+        settings,
+        store,
+        ledger,
+        to_version=version,
+        reason=reason,
+        requested_by=requested_by or getpass.getuser(),
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from lastmile.artefacts.passport import Passport, Released
+from lastmile.artefacts.passport import Released
 from lastmile.artefacts.verdict import Outcome, Verdict
 from lastmile.pipeline.base import Strict
 from lastmile.run import StageRecord
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lastmile.cli.predict import Answers
     from lastmile.cli.run import RunOutcome
     from lastmile.cli.serve import ServedModels
+    from lastmile.deploy.service import Explained
 
 Shown = TypeVar("Shown", bound=Strict)
 
@@ -138,15 +139,15 @@ def released(value: "ReleaseList") -> str:
         (str(r.version), r.status, when(r.created_at), r.run_id, r.bundle[:12], r.reason)
         for r in value.releases
     ]
-    return table(rows, ("version", "status", "since", "run", "bundle", "reason"))
+    return table(rows, ("version", "status", "since", "run", "bundle", "by, because"))
 
 
 def rolled_back(value: Released) -> str:
-    """Which version answers now, and which one was taken back."""
-    return f"{value.reason} Version {value.previous} was taken back."
+    """Which version answers now, and which one did before."""
+    return value.reason
 
 
-def passport(value: Passport) -> str:
+def passport(value: "Explained") -> str:
     """The passport's facts, one a line."""
     metrics = [
         (f"  {m.name}", figure(m.value), f"{figure(m.low)} to {figure(m.high)}")
@@ -158,6 +159,9 @@ def passport(value: Passport) -> str:
     return "\n".join(
         [
             f"{value.pipeline} version {value.version}, made {value.created_at}",
+            f"service:   since {when(value.in_service.created_at)}"
+            + (f", {value.in_service.reason}" if value.in_service.reason else "")
+            + ("" if value.in_service.status == "serving" else "; no longer"),
             f"run:       {value.run_id}, requested by {value.requested_by}"
             + (f", because {value.reason!r}" if value.reason else ""),
             f"bundle:    {value.bundle}",

@@ -43,6 +43,12 @@ class Origin:
     """Digest of the artefact that holds the candidate."""
     run_id: str
     reason: str
+    requested_by: str = ""
+
+    @property
+    def told(self) -> str:
+        """Who put the release in service, and why, as the ledger keeps it."""
+        return ": ".join(part for part in (_by(self.requested_by), self.reason) if part)
 
 
 def deploy(at: Deployment, candidate: Candidate, origin: Origin, force: bool) -> Released:
@@ -92,7 +98,7 @@ def roll_out(
         run_id=origin.run_id,
         target=at.target.name,
         status="deploying",
-        reason=origin.reason,
+        reason=origin.told,
     )
     assignment = Assignment(at.pipeline, candidate.version, release, candidate.bundle)
     try:
@@ -145,6 +151,10 @@ def restore(at: Deployment, champion: Release) -> str:
 def assignment_of(release: Release) -> Assignment:
     """Return what the target is told to serve a release."""
     return Assignment(release.pipeline, release.version, release.id, release.bundle)
+
+
+def _by(person: str) -> str:
+    return f"by {person}" if person else ""
 
 
 def _settle(at: Deployment, release: Release) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lastmile.artefacts.passport import Candidate, Passport, Released
 from lastmile.clients.mlflow import Tracking
@@ -166,6 +166,7 @@ def rollback(
     *,
     to_version: int | None = None,
     reason: str = "",
+    requested_by: str = "",
     patience: Patience | None = None,
 ) -> Released:
     """Put an earlier release back into service, tried out like any other.
@@ -181,16 +182,29 @@ def rollback(
         releases = ledger.releases(pipeline)
         goal = _earlier(pipeline, releases, champion, to_version)
         assert champion is not None  # noqa: S101 - else there is no earlier one
-        why = f"Rolled back from version {champion.version}" + (f": {reason}" if reason else ".")
+        way = "back" if goal.version < champion.version else "forward"
         origin = Origin(
             package=goal.candidate,
             run_id=f"{ROLLBACK}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
-            reason=why,
+            reason=f"went {way} from version {champion.version}"
+            + (f": {reason}" if reason else ""),
+            requested_by=requested_by,
         )
-        return roll_out(at, read_candidate(store, goal.candidate), origin, champion)
+        done = roll_out(at, read_candidate(store, goal.candidate), origin, champion)
+        said = f"Went {way} to version {done.version} from version {champion.version}"
+        return done.model_copy(update={"reason": f"{said}; it answers at {done.address}."})
 
 
-def explain(pipeline: str, store: Store, ledger: Ledger, *, version: int | None = None) -> Passport:
+class Explained(Passport):
+    """A passport, and how its version went into service."""
+
+    in_service: Release = Field(exclude=True)
+    """Since when, and its reason: by whom and why. The JSON document is the passport alone."""
+
+
+def explain(
+    pipeline: str, store: Store, ledger: Ledger, *, version: int | None = None
+) -> Explained:
     """Return the passport of a version that served, of the champion where none is named.
 
     Raises:
@@ -217,7 +231,8 @@ def explain(pipeline: str, store: Store, ledger: Ledger, *, version: int | None 
             f"The passport of {pipeline} version {found.version} is not the candidate's.",
             "The package was not made by this version of Lastmile; package the run again.",
         )
-    return Passport.model_validate_json(path.read_bytes())
+    passport = Passport.model_validate_json(path.read_bytes())
+    return Explained(**dict(passport), in_service=found)
 
 
 def read_candidate(store: Store, digest: str) -> Candidate:

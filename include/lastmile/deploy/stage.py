@@ -33,7 +33,10 @@ class Stage:
         package = context.record(StageName.PACKAGE).artefact
         candidate = read_candidate(context.store, package.digest)
         origin = Origin(
-            package=package.digest, run_id=context.run_id, reason=context.options.reason
+            package=package.digest,
+            run_id=context.run_id,
+            reason=context.options.reason,
+            requested_by=context.options.requested_by,
         )
         with open_deployment(
             context.pipeline.name, context.settings, context.store, context.ledger

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 
 from deployed import PIPELINE, Service, Traffic
+from lastmile.artefacts.passport import Passport
+from lastmile.artefacts.verdict import Decision
+from lastmile.cli import text
 from lastmile.cli.serve import bring_up, take_down
 from lastmile.deploy import rollout
 from lastmile.deploy.process import ProcessTarget
 from lastmile.deploy.rollout import CHAMPION, assignment_of
 from lastmile.deploy.server import ServerProcess
+from lastmile.deploy.service import explain
 from lastmile.errors import ArtefactError, BusyError, DeployError, ExitCode, PermanentError
 
 pytestmark = pytest.mark.slow
@@ -349,3 +353,27 @@ def test_a_successor_that_does_not_start_leaves_the_server_its_port(
     assert service.public.record() == old
     assert service.answer() == (1, 1.0)
     service.check_consistent()
+
+
+def test_who_went_back_or_forward_and_why_stands_with_the_release(service: Service) -> None:
+    passport = Passport(
+        pipeline=PIPELINE, version=1, bundle="0" * 64, files={}, dataset="0" * 64, verdict="0" * 64,
+        decision=Decision.PROMOTE, metrics=(), sources=(), rows={}, definition={}, code="0" * 64,
+        commit=None, libraries={}, run_id="run 1.0", requested_by="ann", reason="", created_at="then",
+    )  # fmt: skip
+    paper = passport.model_dump_json().encode()
+    service.release(1.0, requested_by="ann", reason="a try", passport=paper)
+    service.release(2.0, requested_by="ann")
+    back = service.rollback(requested_by="bob", reason="wrong for the old")
+    assert back.reason.startswith("Went back to version 1 from version 2; it answers at http")
+    forward = service.rollback(to_version=2, requested_by="bob")
+    assert forward.reason.startswith("Went forward to version 2 from version 1;")
+    assert [release.reason for release in service.ledger.releases(PIPELINE)] == [
+        "by bob: went forward from version 1",
+        "by bob: went back from version 2: wrong for the old",
+        "by ann",
+        "by ann: a try",
+    ]
+    shown = text.passport(explain(PIPELINE, service.store, service.ledger, version=1))
+    assert "by bob: went back from version 2: wrong for the old; no longer" in shown
+    assert "requested by ann" in shown
