@@ -171,7 +171,7 @@ def serve(
     change = take_down if stop else bring_up
     models = change(pipelines or [], load_settings())
     text.show(models, json, text.served)
-    return ExitCode.DONE if models.is_well else ExitCode.TRANSIENT
+    return models.exit_code
 
 
 @app.command()

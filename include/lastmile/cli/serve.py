@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from lastmile.cli.edge import open_ledger, open_store
 from lastmile.deploy import service
 from lastmile.deploy.service import Served
-from lastmile.errors import LastmileError, PermanentError
+from lastmile.errors import ExitCode, LastmileError, PermanentError
 from lastmile.ledger.ledger import Ledger
 from lastmile.pipeline.base import Strict
 from lastmile.pipeline.load import load_pipeline
@@ -22,6 +22,16 @@ class ServedModels(Strict):
     def is_well(self) -> bool:
         """Whether nothing went wrong with any of them."""
         return all(model.problem is None for model in self.models)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The worst error's own: a bug, then what a retry would not mend, then what it may."""
+        codes = {
+            ExitCode.TRANSIENT if model.exit_code is None else model.exit_code
+            for model in self.models
+            if model.problem is not None
+        }
+        return min(codes, default=ExitCode.DONE)
 
 
 def name_of(pipeline: str, settings: Settings) -> str:
@@ -75,5 +85,5 @@ def _for_each(
         except LastmileError as error:
             now = service.served(pipeline, settings)
             problem = f"{error.headline} {error.hint}".strip()
-            found.append(now.model_copy(update={"problem": problem}))
+            found.append(now.model_copy(update={"problem": problem, "exit_code": error.exit_code}))
     return ServedModels(models=tuple(found))

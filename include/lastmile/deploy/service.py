@@ -15,7 +15,7 @@ from lastmile.deploy.process import ProcessTarget, read_pointer, serve_folder
 from lastmile.deploy.rollout import Deployment, Origin, restore, roll_out, settle
 from lastmile.deploy.server import ServerProcess
 from lastmile.deploy.target import Patience
-from lastmile.errors import ArtefactError, PermanentError, ServiceUnavailableError
+from lastmile.errors import ArtefactError, ExitCode, PermanentError, ServiceUnavailableError
 from lastmile.ledger.ledger import Ledger, Release
 from lastmile.pipeline.base import Strict
 from lastmile.settings import Settings
@@ -33,6 +33,8 @@ class Served(Strict):
     pid: int | None = None
     problem: str | None = None
     """Why the release that was last put in service does not answer; None where it does."""
+    exit_code: ExitCode | None = None
+    """Of the error that this problem is; None where the server itself reports it."""
 
 
 @contextmanager

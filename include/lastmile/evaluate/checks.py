@@ -206,7 +206,7 @@ def _against(
     gain = _gain(evidence, value, champion)
     word = "better" if gain > 0 else "worse" if gain < 0 else "the same"
     how = word if gain == 0 else f"{abs(gain):.4g} {word}"
-    allowance = f"; {allowed:.4g} worse is allowed" if allowed or not holds else ""
+    allowance = f"; {allowed:.4g} worse is allowed" if allowed else ""
     return Check(
         name=check,
         outcome=Outcome.PASS if holds else Outcome.FAIL,

@@ -95,6 +95,8 @@ def test_exactly_as_good_as_the_champion_passes_where_nothing_worse_is_allowed()
     checks = judge(Gate(), _evidence(champion={"roc_auc": 0.95}))
     assert decide(checks) is Decision.PROMOTE
     assert checks[-1].reason == "roc_auc is 0.95, the champion's 0.95: the same."
+    worse = judge(Gate(), _evidence(champion={"roc_auc": 0.97}))
+    assert worse[-1].reason == "roc_auc is 0.95, the champion's 0.97: 0.02 worse."
 
 
 def test_exactly_as_good_as_the_baseline_is_rejected() -> None:
