@@ -4,11 +4,12 @@ import importlib
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 
 from deployed import PIPELINE, Service, kill_at, new_service
 from lastmile.cli.serve import bring_up
-from lastmile.errors import DeployError, ExitCode, LastmileError
+from lastmile.errors import DeployError, ExitCode, LastmileError, StoreError
+from lastmile.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -320,6 +322,7 @@ def test_a_port_taken_by_another_program_is_named_and_nothing_changes(service: S
         models = bring_up([], service.settings)
         assert program.poll() is None
     assert not models.is_well
+    assert models.exit_code == ExitCode.WRONG_INPUT
     assert models.models[0].state == "down"
     assert f"Port {record.port}" in (models.models[0].problem or "")
     assert caught.value.exit_code == ExitCode.WRONG_INPUT
@@ -385,3 +388,28 @@ def test_a_serve_folder_that_cannot_be_written_is_a_deploy_error(
     path.unlink()
     service.release(1.0)
     service.check_consistent()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("mount") is None,
+    reason="mounting a small file system needs root",
+)
+def test_a_ledger_whose_disk_is_full_says_so(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+    try:
+        ledger = Ledger(f"sqlite:///{disk / 'ledger.db'}")
+        assert ledger.releases(PIPELINE) == []
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        with pytest.raises(StoreError, match="no room left on its disk") as caught:
+            ledger.add_release(
+                pipeline=PIPELINE, version=1, bundle="0" * 64, candidate="0" * 64,
+                run_id="r", target="process", status="failed", reason="x" * 1_000_000,
+            )  # fmt: skip
+        assert str(disk / "ledger.db") in caught.value.headline
+        assert "Free some space" in caught.value.hint
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

@@ -1,6 +1,7 @@
 """`lastmile run`: the stages one after the other, as Airflow does them, each in its own process."""
 
 import logging
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from lastmile.run import Context, RunOptions, StageName, StageRecord
 from lastmile.runtime import LocalRuntime
 from lastmile.team.announce import announce
 from lastmile.team.deliver import deliver_now
-from lastmile.team.events import Event
+from lastmile.team.events import Action, Event, Message, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -78,13 +79,36 @@ def _tell_failure(stage: StageName, context: Context, error: LastmileError) -> N
     from lastmile.team.record import record_safely, stage_failure
 
     key = f"{context.pipeline.name}/{context.run_id}/{stage}"
-    record_safely(
-        context.settings, stage_failure(context.pipeline, context.run_id, stage, error), key
-    )
+    event = stage_failure(context.pipeline, context.run_id, stage, error)
+    if record_safely(context.settings, event, key) is None:
+        _keep_or_print(context, event, key)
     try:
         deliver_now(context.ledger, context.settings)
     except LastmileError as second:  # the first error is the one to report
         log.warning("The team was not told yet: %s", second)
+
+
+def _keep_or_print(context: Context, event: Event, key: str) -> None:
+    """See that an event which the ledger did not take is spooled; else it is told here or nowhere."""
+    from lastmile.team.record import presentable
+    from lastmile.team.render.console import console_text
+    from lastmile.team.spool import spool
+
+    event = presentable(event)
+    try:
+        spool(context.settings.home_path, event, key)  # the same key twice is one file
+    except OSError as error:
+        message = Message(
+            action=Action.OPENED,
+            event=event,
+            fingerprint=fingerprint(event),
+            occurrences=1,
+            opened_at=datetime.now(UTC),
+            cause=event.headline,
+        )
+        why = f"neither the ledger nor {context.settings.home_path} takes it: {error.strerror}"
+        sys.stderr.write(console_text(message, f"Told here alone, {why}"))
+        sys.stderr.flush()
 
 
 def _read_verdict(context: Context, records: list[StageRecord]) -> Verdict | None:

@@ -1,5 +1,6 @@
 """The ledger's door: opens the database, brings its schema up to date, keeps and finds rows."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,10 @@ HEAD = "0002"
 
 WAIT_SECONDS = 15.0
 """How long a busy database may keep a stage; nothing is lost by waiting there."""
+
+
+LEAST_ROOM = 1_000_000
+"""Bytes. SQLite calls a disk with less room one that cannot be read or written, or a full one."""
 
 
 class StageRun(Strict):
@@ -124,9 +129,28 @@ class Ledger:
             raise
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+            if (full := self._full_disk(cause)) is not None:
+                raise StoreError(
+                    f"The ledger {full} cannot be written: there is no room left on its disk.",
+                    "Free some space there; run again.",
+                ) from error
             raise StoreError(
                 f"The ledger does not answer: {cause}", "See that its database runs; run again."
             ) from error
+
+    def _full_disk(self, cause: str) -> Path | None:
+        """Return the ledger's file, if that is what an error means: SQLite tells a full disk in two ways."""
+        url = sa.make_url(self._url)
+        if url.get_backend_name() != "sqlite" or not url.database:
+            return None
+        file = Path(url.database)
+        if "database or disk is full" in cause:
+            return file
+        try:
+            free = shutil.disk_usage(file.parent).free
+        except OSError:
+            return None
+        return file if "disk I/O error" in cause and free < LEAST_ROOM else None
 
     def add_stage_run(self, run: StageRun) -> None:
         """Keep a stage's time and resources."""
