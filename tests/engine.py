@@ -98,6 +98,7 @@ def running_engine() -> Iterator[RunningEngine]:
             with suppress(subprocess.TimeoutExpired):
                 engine.process.wait(timeout=60)
             engine.process.kill()
+            _unmount(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -208,6 +209,14 @@ def _bridge() -> Iterator[str]:
         yield name
     finally:
         _run("ip", "link", "delete", name)
+
+
+def _unmount(folder: Path) -> None:
+    """Take away what the engine leaves mounted: the name of the network that builds ran in."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed(mounts):
+        if place.startswith(f"{folder}/"):
+            _run("umount", place)
 
 
 def _start(folder: Path, bridge: str) -> subprocess.Popen[bytes]:
