@@ -64,7 +64,7 @@ def test_a_rejected_candidate_leaves_the_champion_in_service(
     [release] = flower_project.ask("releases", "flowers")["releases"]
     assert release["run_id"] == "good"
     assert release["status"] == "serving"
-    kinds = {incident["kind"] for incident in flower_project.ask("incidents")["incidents"]}
+    kinds = {one["incident"]["kind"] for one in flower_project.ask("incidents")["open"]}
     assert "rejection" in kinds
 
 
@@ -84,8 +84,9 @@ def test_wrong_data_ends_with_2_and_leaves_everything_as_it_was(flower_project: 
     assert release["status"] == "serving"
     row = {"petal_length": 6.3, "petal_width": None, "colour": "white"}
     assert post(release["address"], "/predict", {"instances": [row]})["version"] == 1
-    failures = [i for i in flower_project.ask("incidents")["incidents"] if i["kind"] == "failure"]
-    assert len(failures) == 1
+    [failure] = flower_project.ask("incidents")["open"]
+    assert failure["incident"]["kind"] == "failure"
+    assert "flowers.csv" in failure["incident"]["headline"]
 
 
 TASKS = {
