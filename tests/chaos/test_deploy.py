@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from deployed import PIPELINE, Service, kill_at, new_service
+from deployed import PIPELINE, Service, Traffic, kill_at, new_service
 from lastmile.cli.serve import bring_up
 from lastmile.errors import DeployError, ExitCode, LastmileError, StoreError
 from lastmile.ledger.ledger import Ledger
@@ -98,6 +98,36 @@ def test_a_deploy_killed_at_any_step_is_completed_by_the_next(
     assert (again.released, again.previous) == (True, before[0])
     assert standing.answer() == candidate
     assert standing.public.process() == server
+    standing.check_consistent()
+
+
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [
+        ("ProcessTarget._would_start", True),
+        ("ServerProcess.start", True),
+        ("ProcessTarget._took_over", False),
+        ("ProcessTarget._took_over", True),
+        ("ServerProcess.end_others", True),
+    ],
+)
+def test_a_deploy_killed_while_its_server_is_succeeded_is_completed_by_the_next(
+    standing: Service, step: str, after: bool
+) -> None:
+    record, before = standing.public.record(), standing.answer()
+    assert record is not None
+    standing.public.write_record(record.model_copy(update={"code": "older"}))
+    package = standing.package(before[1] + 1)
+    died = in_a_child(deploy_and_die, standing, package, "lastmile.deploy.process", step, after)
+    assert died == -signal.SIGKILL
+    traffic = Traffic(record.port, {before[0]: before[1], package[0].version: before[1] + 1})
+    with traffic.flowing():
+        standing.put(*package)
+    assert traffic.failures == []
+    assert standing.answer() == (package[0].version, before[1] + 1)
+    now = standing.public.record()
+    assert now is not None
+    assert (now.code, now.port) == (record.code, record.port)
     standing.check_consistent()
 
 

@@ -143,7 +143,9 @@ class ProcessTarget:
         code = code_digest(SERVER_CODE)
         record = self.public.record()
         if process is not None and record is not None:
-            self.public.end_others(process, PUBLIC_END_SECONDS)
+            if self.public.others(process):  # a deploy was killed while this one took the port over
+                self._took_over(process, Endpoint(record.host, record.port), assignment)
+                self.public.end_others(process, PUBLIC_END_SECONDS)
             wanted = record.model_copy(update={"code": code, **self._setup(record)})
             if wanted == record or not self._would_start(assignment):
                 return

@@ -173,18 +173,21 @@ class ServerProcess:
 
     def end_others(self, keep: psutil.Process, seconds: float) -> None:
         """End all of our servers but one: predecessors, and what a killed deploy started beside it."""
-        ours = self._all_ours()
-        family = {
-            keep.pid
-        }  # looked up second: a worker that is forked meanwhile is none of the others
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family |= {child.pid for child in keep.children(recursive=True)}
-        others = [process for process in ours if process.pid not in family]
+        others = self.others(keep)
         leaders = [process for process in others if _leads_session(process)]
         for process in leaders or others:  # workers end with their master, or are left without one
             _end(process, seconds if process in leaders else 0)
         if leaders:
             self.end_others(keep, seconds)
+
+    def others(self, keep: psutil.Process) -> list[psutil.Process]:
+        """Return the processes of our servers that are not of this one."""
+        ours = self._all_ours()
+        # Looked up second: a worker that is forked meanwhile is none of the others.
+        family = {keep.pid}
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family |= {child.pid for child in keep.children(recursive=True)}
+        return [process for process in ours if process.pid not in family]
 
     def ended(self) -> DeployError:
         """Return the error of a server that is no more."""
