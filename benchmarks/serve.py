@@ -127,6 +127,8 @@ def run_app(kind: str, port: int) -> None:
     options = gunicorn_options(settings, listen("127.0.0.1", port).detach())
 
     class Server(BaseApplication):
+        limits = settings.limits
+
         def load_config(self) -> None:
             for name, value in options.items():
                 self.cfg.set(name, value)

@@ -1,8 +1,11 @@
 """Whatever a client sends: an answer or a 4xx in JSON, never a 500, never a traceback, never a hang."""
 
+import contextlib
+import http.client
 import json
 import math
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,15 +261,85 @@ def test_chunks_are_read(served: Served) -> None:
     assert b" 200 OK" in send(served, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
 
 
+HALF = POST + b"Content-Length: 500\r\n\r\n{"
+
+
 @pytest.mark.slow
-def test_slow_clients_do_not_keep_others_waiting(served: Served) -> None:
-    """More connections that never finish their headers than the worker has threads."""
-    slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(b"GET /livez HTTP/1.1\r\nHo", id="half a header"),
+        pytest.param(HALF, id="half a body"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{", id="half a chunk"),
+        pytest.param(POST + b"Content-Length: 99999999999\r\n\r\n{", id="an endless body"),
+        pytest.param(b"nonsense\r\n\r\n", id="refused, and stays"),
+    ],
+)
+def test_slow_clients_do_not_keep_others_waiting(served: Served, begun: bytes) -> None:
+    """More connections that do not go on than the worker has threads."""
+    slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(50)]
     try:
-        assert b" 200 OK" in send(served, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        for connection in slow:
+            connection.sendall(begun)
+        for _ in range(3):
+            for connection in slow[:8]:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b" ")
+            started = time.monotonic()
+            assert b" 200 OK" in send(served, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert time.monotonic() - started < 0.5
     finally:
         for connection in slow:
             connection.close()
+
+
+@pytest.mark.slow
+def test_a_request_that_does_not_arrive_in_time_is_told_so_in_one_line(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTMILE_SERVE_MAX_ARRIVAL_SECONDS", "1")
+    pointer = write_pointer(bundle.parent / "hasty.json", bundle)
+    with serving(pointer) as served:
+        begun = (b"GET /livez HTTP/1.1\r\nHo", HALF)
+        for content in begun:
+            with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
+                connection.sendall(content)
+                assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+        log = served.log.read_text()
+    assert log.count("did not arrive in time") == len(begun)
+    assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_a_client_that_asks_whether_to_send_is_told_to(served: Served) -> None:
+    body = b'{"instances": []}'
+    head = POST + f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", served.port), timeout=3) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert b"HTTP/1.1 400 " in connection.recv(4096)
+
+
+@pytest.mark.slow
+def test_requests_sent_ahead_are_answered_in_turn(served: Served) -> None:
+    ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert send(served, ask * 3).count(b" 200 OK") == 3
+    sent = POST + b"Content-Length: 2\r\n\r\n{}" + ask
+    assert send(served, sent).count(b"HTTP/1.1 ") == 2
+
+
+@pytest.mark.slow
+def test_too_large_a_body_is_told_so_to_a_client_that_sends_all_of_it_first(
+    served: Served,
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("POST", "/predict", b" " * 20_000_000)
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert json.loads(answer.read())["error"]["headline"]
+    connection.close()
 
 
 @pytest.mark.slow

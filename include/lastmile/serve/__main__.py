@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lastmile.errors import ExitCode, LastmileError
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
                 beside=given.beside,
                 workers=given.workers,
                 threads=given.threads,
-                limits=Limits(
+                limits=replace(
+                    limits,
                     max_rows=given.max_rows or limits.max_rows,
                     max_body_bytes=given.max_body_bytes or limits.max_body_bytes,
                 ),

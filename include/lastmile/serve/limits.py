@@ -17,6 +17,8 @@ class Limits:
     """Records in one request."""
     max_body_bytes: int = 8 * 1024 * 1024
     """Bytes of a request's body, unpacked: ten thousand records of 30 named numbers fit."""
+    max_arrival_seconds: int = 20
+    """Seconds from a request's first byte to its last."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Limits":

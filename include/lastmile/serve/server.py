@@ -28,7 +28,7 @@ BACKLOG = 2048
 _ATTACH_REUSEPORT_CBPF = 51
 """Linux's SO_ATTACH_REUSEPORT_CBPF, which the socket module does not name."""
 SILENCE_SECONDS = 10
-"""So long may a client stop in the middle of a request or of taking its answer."""
+"""So long may a client stop in the middle of taking its answer."""
 
 
 class AddressError(PermanentError):
@@ -70,9 +70,9 @@ def listen(host: str, port: int, beside: bool = False) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit these: a client that stops half way frees its thread.
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SILENCE_SECONDS, 0))
+        # Accepted connections inherit this: a client that takes no answer frees its thread.
+        silence = struct.pack("ll", SILENCE_SECONDS, 0)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
         if beside:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
@@ -137,6 +137,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: ServerSettings, listener: int) -> None:
         self._settings = settings
+        self.limits = settings.limits
         self._options = gunicorn_options(settings, listener)
         super().__init__()
 
