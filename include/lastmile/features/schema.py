@@ -97,10 +97,11 @@ class Schema:
         return tuple(column.name for column in self.columns)
 
     def parse(self, records: Sequence[Any]) -> Batch:
-        """Turn records into a batch. A missing value (None, or no such key) stays missing.
+        """Turn records into a batch. A value of None is missing, and stays so.
 
         Raises:
-            RecordError: A record is no mapping, has an unknown column or a value of a wrong type.
+            RecordError: A record is no mapping, has an unknown column, lacks one, or has a value of a wrong
+                type.
                 The first such row is named, and its first such column.
         """
         try:
@@ -115,10 +116,10 @@ class Schema:
         blank = self._blank
         rows: list[tuple[Any, ...]] = []
         for record in records:
-            # A union keeps the order of `blank`, fills in what is missing and grows by what is unknown.
+            # A union keeps the order of `blank`, and grows by what is unknown.
             row = tuple((blank | _as_dict(record)).values())
-            if len(row) > len(blank):
-                raise ValueError("unknown column")
+            if not len(record) == len(row) == len(blank):
+                raise ValueError("unknown column, or one that is not there")
             rows.append(row)
         numbers_end, booleans_end = self._ends
         numbers = _to_matrix([row[:numbers_end] for row in rows], numbers_end, _NUMBER)
@@ -176,7 +177,9 @@ class Schema:
             if name not in self._blank:
                 raise RecordError(row, name, f"unknown; the model reads {_listed(self.names)}")
         for column in self.columns:
-            value = record.get(column.name)
+            if column.name not in record:
+                raise RecordError(row, column.name, "not there; send null where it is not known")
+            value = record[column.name]
             if (reason := _unfit(column.kind, value)) is not None:
                 raise RecordError(row, column.name, f"{reason}, got {_show(value)}")
 

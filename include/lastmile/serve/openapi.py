@@ -35,10 +35,11 @@ def describe_api(model: Model, limits: Limits) -> dict[str, Any]:
             "schemas": {
                 "Record": {
                     "type": "object",
-                    "description": "One record. A column that is null or left out is missing.",
+                    "description": "One record. A column that is null is missing.",
                     "properties": {
                         column.name: describe_column(column) for column in transform.schema.columns
                     },
+                    "required": list(transform.schema.names),
                     "additionalProperties": False,
                     "examples": [example],
                 },

@@ -52,12 +52,32 @@ def test_rows_are_taken_in_the_columns_order(loans: FlaskClient, post: Post) -> 
 
 
 def test_a_missing_value_is_filled_in_as_training_did(loans: FlaskClient, post: Post) -> None:
-    left_out = {key: value for key, value in LOAN.items() if key != "income"}
     answers = [
         post(loans, "/predict", {"instances": [row]})[1]["predictions"]
-        for row in (left_out, LOAN | {"income": None}, LOAN | {"income": 100})
+        for row in (LOAN | {"income": None}, LOAN | {"income": 100})
     ]
-    assert answers[0] == answers[1] == answers[2]
+    assert answers[0] == answers[1]
+
+
+def test_a_column_that_is_not_there_is_refused_even_where_null_is_filled_in(
+    loans: FlaskClient, post: Post
+) -> None:
+    left_out = {key: value for key, value in LOAN.items() if key != "income"}
+    status, answer = post(loans, "/predict", {"instances": [LOAN, left_out]})
+    assert (status, answer["error"]["row"], answer["error"]["column"]) == (400, 1, "income")
+    kinds = {"age": "INT64", "employed": "BOOL", "purpose": "BYTES"}
+    tensors = [
+        {"name": name, "datatype": kind, "shape": [1], "data": [LOAN[name]]}
+        for name, kind in kinds.items()
+    ]
+    for path, body in (
+        ("/v1/models/toy:predict", {"instances": [left_out]}),
+        ("/v1/models/toy:predict", {"inputs": {name: [v] for name, v in left_out.items()}}),
+        ("/v2/models/toy/infer", {"inputs": tensors}),
+    ):
+        status, answer = post(loans, path, body)
+        assert status == 400
+        assert "Row 0, column 'income': not there" in answer["error"]
 
 
 @pytest.mark.parametrize(
