@@ -175,7 +175,7 @@ class Schema:
             raise RecordError(row, None, f"expected an object, got {_show(record)}")
         for name in record:
             if name not in self._blank:
-                raise RecordError(row, name, f"unknown; the model reads {_listed(self.names)}")
+                raise RecordError(row, name[:80], f"unknown; the model reads {_listed(self.names)}")
         for column in self.columns:
             if column.name not in record:
                 raise RecordError(row, column.name, "not there; send null where it is not known")

@@ -1,5 +1,6 @@
 """From a request's body to a JSON value. Everything a client may send ends as a value or a refusal."""
 
+import codecs
 import json
 import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -105,6 +106,8 @@ def parse_json(content: bytes) -> Any:
             f"The body is not UTF-8: byte {error.start} is {content[error.start]:#04x}."
         ) from error
     except json.JSONDecodeError as error:
+        if content.startswith(codecs.BOM_UTF8):
+            return parse_json(content[len(codecs.BOM_UTF8) :])
         raise RequestError(
             f"The body is no JSON: line {error.lineno}, column {error.colno}: {error.msg}."
             if content

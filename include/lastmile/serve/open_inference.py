@@ -154,7 +154,9 @@ def _parse_inputs(
     for tensor in inputs:
         name, datatype = _name_of(tensor, "input"), tensor.get("datatype")
         if name not in kinds:
-            raise RecordError(0, name, f"unknown; the model reads {', '.join(schema.names[:40])}")
+            raise RecordError(
+                0, name[:80], f"unknown; the model reads {', '.join(schema.names[:40])}"
+            )
         if name in columns:
             raise RequestError(f"Input {name!r} stands there twice.", column=name)
         accepted = ACCEPTED[kinds[name]]

@@ -72,7 +72,7 @@ _PAGE = Markup("""<!doctype html>
 <title>{name}, version {version}</title>
 <style>
 body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
-pre {{ background: #f3f3f3; color: #222; padding: 1rem; white-space: pre-wrap; word-break: break-all }}
+pre {{ background: #f3f3f3; color: #222; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere }}
 table {{ border-collapse: collapse }}
 th, td {{ text-align: left; padding: .1rem 1.5rem .1rem 0; border-bottom: 1px solid #ddd }}
 </style>

@@ -88,7 +88,9 @@ def _parse_columns(columns: Any, schema: Schema, forms: str) -> list[Any]:
     lengths = set()
     for name, values in columns.items():
         if name not in schema.names:
-            raise RecordError(0, name, f"unknown; the model reads {', '.join(schema.names[:40])}")
+            raise RecordError(
+                0, name[:80], f"unknown; the model reads {', '.join(schema.names[:40])}"
+            )
         if not isinstance(values, list):
             raise RequestError(f"Column {name!r} of 'inputs' is no list.", forms, column=name)
         lengths.add(len(values))

@@ -238,3 +238,16 @@ def test_no_model_is_a_503_until_there_is_one(tmp_path: Any, pointer: Any, post:
     app.extensions["lastmile"].live.refresh()
     assert post(client, "/predict", {"data": [1]})[0] == 200
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/models/toy:predict"])
+def test_the_name_of_an_unknown_column_is_cut_short(
+    loans: FlaskClient, post: Post, path: str
+) -> None:
+    status, answer = post(loans, path, {"instances": [LOAN | {"a" * 100_000: 1}]})
+    assert status == 400
+    assert len(json.dumps(answer)) < 1000
+
+
+def test_a_byte_order_mark_is_passed_over(line: FlaskClient, post: Post) -> None:
+    assert post(line, "/predict", b'\xef\xbb\xbf{"data": [1]}')[0] == 200
