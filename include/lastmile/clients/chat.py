@@ -1,5 +1,6 @@
 """What Lastmile asks of a chat, whichever it is. Each has one file beside this one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
@@ -63,20 +64,20 @@ class Chat(Protocol):
         ...
 
 
-class ChatSettings(Strict):
+class ChatSettings(Strict, ABC):
     """The base of each kind's settings: what a team file may say of that chat."""
 
     title: ClassVar[str]
     """Its name, as people write it."""
 
+    @abstractmethod
     def place(self) -> str:
         """Return where messages go when neither pipeline nor route says so; empty: nowhere."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, url: SecretStr) -> Chat:
         """Return the chat that a connection's URL names. Asks nothing yet.
 
         Raises:
             SettingsError: The URL is no account of this chat. The headline does not repeat it.
         """
-        raise NotImplementedError

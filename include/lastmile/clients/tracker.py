@@ -5,6 +5,7 @@ create was not answered waits, looks with `find`, and only then tries again. Eve
 carries a marker, by which `holds` knows it again.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -136,7 +137,7 @@ class Tracker(Protocol):
         ...
 
 
-class TrackerSettings(Strict):
+class TrackerSettings(Strict, ABC):
     """The base of each kind's settings: what a team file may say of that tracker."""
 
     title: ClassVar[str]
@@ -144,14 +145,14 @@ class TrackerSettings(Strict):
     ticket: ClassVar[str] = "ticket"
     """What it calls a ticket."""
 
+    @abstractmethod
     def place(self) -> str:
         """Return where tickets go when neither pipeline nor route says so; empty: nowhere."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, url: SecretStr) -> Tracker:
         """Return the tracker that a connection's URL names. Asks nothing yet.
 
         Raises:
             SettingsError: The URL is no account of this tracker. The headline does not repeat it.
         """
-        raise NotImplementedError
