@@ -93,7 +93,9 @@ def _unpack(content: bytes, packing: str, max_bytes: int) -> bytes:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON as its standard has it: UTF-8, no NaN or Infinity, no key twice.
+    """Parse JSON as its standard has it: UTF-8, no key twice.
+
+    NaN and Infinity are let through: the columns' own rules refuse them with row and column.
 
     Raises:
         RequestError: It is no such JSON.
@@ -126,12 +128,6 @@ def _refuse_size(max_bytes: int) -> NoReturn:
     )
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise RequestError(
-        f"The JSON holds {name}, which is no number of JSON.", "For a missing value send null."
-    )
-
-
 def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
@@ -141,4 +137,4 @@ def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_to_object)
+_DECODER = json.JSONDecoder(object_pairs_hook=_to_object)

@@ -114,8 +114,8 @@ def test_a_bad_value_is_refused_with_its_row_and_column(
 def test_what_is_no_number_of_json_is_refused(loans: FlaskClient, post: Post, literal: str) -> None:
     body = json.dumps({"instances": [LOAN]}).replace("50.5", literal).encode()
     status, answer = post(loans, "/predict", body)
-    assert status == 400
-    assert literal in answer["error"]["headline"]
+    assert (status, answer["error"]["row"], answer["error"]["column"]) == (400, 0, "income")
+    assert "expected a finite number" in answer["error"]["headline"]
 
 
 def test_a_number_that_overflows_in_json_is_refused_with_its_column(
