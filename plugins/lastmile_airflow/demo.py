@@ -60,11 +60,13 @@ def start(screen: Screen) -> ExitCode:
 
 def stop(screen: Screen) -> ExitCode:
     """End Airflow and the served models; what they have made stays."""
-    from lastmile.cli.serve import take_down
+    from lastmile.cli.serve import names_running, take_down
 
     settings = airflow_settings()
     ended = standalone.stop(airflow_home(settings))
-    ended += [f"{model.pipeline}'s server" for model in take_down([], settings).models]
+    running = names_running(settings)
+    take_down([], settings)
+    ended += [f"{name}'s server" for name in running]
     screen.line(f"Ended: {', '.join(ended)}." if ended else "Nothing was running.")
     return ExitCode.DONE
 

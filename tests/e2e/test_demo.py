@@ -103,7 +103,7 @@ def test_again_it_says_what_it_reused_and_stop_ends_all_of_it(
     for stage in ("prepare", "train"):
         assert re.search(rf"^  {stage} .*reused from manual__", again, re.MULTILINE), stage
     assert re.search(r"^  deploy .*skipped +Nothing has changed", again, re.MULTILINE)
-    assert "medical_diagnosis: nothing has changed" in again
+    assert "medical_diagnosis: nothing was released" in again
 
     ended = demo("stop")
     for name in ("api-server", "scheduler", "dag-processor", "medical_diagnosis's server"):

@@ -64,6 +64,12 @@ def take_down(pipelines: Sequence[str], settings: Settings) -> ServedModels:
     return _for_each(service.take_down, pipelines, settings)
 
 
+def names_running(settings: Settings) -> list[str]:
+    """Return the pipelines whose server runs on this machine."""
+    released = open_ledger(settings).released_pipelines()
+    return [name for name in released if service.served(name, settings).pid is not None]
+
+
 def _for_each(
     change: Callable[[str, Settings, Store, Ledger], Served],
     pipelines: Sequence[str],
