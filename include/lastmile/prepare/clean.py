@@ -87,7 +87,9 @@ def clean(data: Data, task: str, joined: Joined) -> Cleaned:
 
 
 def _tell(report: StepReport) -> None:
-    about = ". ".join(text for text in (report.about, *report.notes) if text)
+    aside = ", ".join(f"{reason} ({count})" for reason, count in report.quarantined.items())
+    told = (report.about, f"Set aside: {aside}" if aside else "", *report.notes)
+    about = ". ".join(text for text in told if text)
     log.info("%s: %d rows in, %d out. %s", report.step, report.rows_in, report.rows_out, about)
 
 

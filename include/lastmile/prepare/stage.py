@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lastmile.artefacts.dataset import SourceRows
+from lastmile.artefacts.dataset import KEY, SourceRows
 from lastmile.errors import PermanentError
-from lastmile.prepare.clean import clean
+from lastmile.prepare.clean import Cleaned, clean
 from lastmile.prepare.files import write_document, write_quarantine, write_splits
 from lastmile.prepare.join import join_sources
 from lastmile.prepare.report import write_report
@@ -65,6 +65,9 @@ class Stage:
                 )
             )
         cleaned = clean(pipeline.data, pipeline.task, join_sources(read, pipeline.data.join))
+        if shared := _shared_keys(cleaned, pipeline.data.key):
+            log.warning(shared)
+            warnings.append(shared)
         write_splits(out, cleaned.rows)
         write_quarantine(out / "quarantine.csv", cleaned.rows)
         dataset = write_document(out, pipeline, cleaned, tuple(sources))
@@ -77,3 +80,17 @@ class Stage:
             },
             rows=report["rows"]["raw_rows"],
         )
+
+
+def _shared_keys(cleaned: Cleaned, key: str | None) -> str | None:
+    """Say that several rows have one key, which is to name a row; None where each has its own."""
+    if key is None:
+        return None
+    keys = cleaned.rows.frame[KEY]
+    shared = keys[keys.duplicated(keep=False)]
+    if shared.empty:
+        return None
+    return (
+        f"{len(shared)} rows share their {key!r} with another, as {shared.iloc[0]!r}; all are kept. "
+        "If it names a row, add a step `duplicates: {by: key}`."
+    )

@@ -190,6 +190,19 @@ def test_a_last_line_without_its_end_is_told(prepare, tmp_path, caplog):
     assert warning in (folder / "report.html").read_text()
 
 
+def test_rows_that_share_a_key_are_told_and_no_longer_where_a_step_sees_to_them(prepare, caplog):
+    frame = table().assign(key=[f"k{i}" for i in range(len(table()))])
+    frame.loc[1, "key"] = "k0"
+    contract = {**CONTRACT, "key": "key"}
+    _, folder = prepare(frame, **contract)
+    (warning,) = json.loads((folder / "report.json").read_text())["warnings"]
+    assert warning.startswith("2 rows share their 'key' with another, as 'k0'; all are kept.")
+    assert warning in caplog.text
+    steps = [*contract.get("clean", []), {"duplicates": {"by": "key"}}]
+    _, folder = prepare(run_id="run-2", **{**contract, "clean": steps})
+    assert json.loads((folder / "report.json").read_text())["warnings"] == []
+
+
 def test_report_and_page_tell_the_same(prepare):
     _, folder = prepare(table(), **CONTRACT)
     report = json.loads((folder / "report.json").read_text())
